@@ -1,0 +1,51 @@
+"""What every source yields: a sample that knows its patient and its files and reads itself when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that kmed refuses: the message names the file, the rule and what to do."""
+
+
+class Arrays(NamedTuple):
+    """The decoded content of one sample.
+
+    Attributes:
+        image: `(H, W, C)` or `(D, H, W, C)` in the units of the source (Hounsfield units,
+            8 or 16 bit pixel values), never rescaled.
+        mask: `(H, W)` or `(D, H, W)` uint8 class indices with 0 as background, or None.
+        spacing_mm: distance between neighbouring samples along each spatial axis, in the order
+            of the array's axes; 1.0 where the source does not say.
+        affine: `(4, 4)`, array index `(d, h, w, 1)` to patient coordinates in millimetres in
+            DICOM's LPS axes, or None where the source does not say.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    spacing_mm: tuple[float, ...]
+    affine: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One image or volume of one patient, read lazily.
+
+    Attributes:
+        id: unique within its source.
+        patient: samples of one patient never part in a split.
+        files: everything that `read` opens, for error messages, hashes and the leakage audit.
+        read: decodes the files.
+        label: class index of the whole image, where the source has one.
+    """
+
+    id: str
+    patient: str
+    files: tuple[str, ...]
+    read: Callable[[], Arrays]
+    label: int | None = None

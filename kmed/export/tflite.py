@@ -1,0 +1,191 @@
+"""TFLite files that hold TFLite's built-in operators only, checked in the file itself."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+from kmed.export.saved_model import fixed_function
+
+QUANTIZATIONS = (None, "float16", "int8")
+
+# What stays in float32 in an int8 file: everything but convolutions, pooling and what moves data.
+# In 8 bits a CT would enter in steps of 16 HU and a probability leave in steps of 1/256.
+_FLOAT_OPERATORS = (
+    "ADD SUB MUL DIV MINIMUM MAXIMUM SQUARED_DIFFERENCE RSQRT SQRT SQUARE MEAN SUM REDUCE_MAX "
+    "REDUCE_MIN SELECT SELECT_V2 EQUAL NOT_EQUAL GREATER CAST SOFTMAX LOGISTIC ARG_MAX GATHER "
+    "GATHER_ND RESIZE_BILINEAR BATCH_MATMUL FULLY_CONNECTED"
+).split()
+
+
+class UnsupportedOperatorError(ValueError):
+    """A model needs operators that are not built into TFLite; the message names each."""
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    size: tuple[int, ...] | None = None,
+    quantize: str | None = None,
+    representative: Iterable[np.ndarray] | None = None,
+) -> Path:
+    """Write a model as a TFLite file of batch 1 and one fixed size.
+
+    Args:
+        model: a functional model of one input, or a Bundle (its folded inference model and its
+            size are taken).
+        path: the file to write.
+        size: spatial size of the file's input, in pixels; by default the model's own.
+        quantize: None (float32), "float16" (weights in half precision) or "int8" (convolutions
+            and pooling in 8 bit integers; input, output, pre- and post-processing in float32).
+        representative: images `(H, W, C)` or `(D, H, W, C)` of that size in raw units, from which
+            "int8" takes its ranges; a hundred from the training set are plenty.
+
+    Returns:
+        The path.
+
+    Raises:
+        UnsupportedOperatorError: if the model needs a Flex or custom operator.
+        ValueError: if an argument is outside of what is said above.
+    """
+    if quantize not in QUANTIZATIONS:
+        raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}; received {quantize!r}")
+    if hasattr(model, "tflite_model"):
+        model, size = model.tflite_model, size or model.size
+    size = tuple(size or model.input_shape[1:-1])
+    if None in size or len(size) != len(model.input_shape) - 2:
+        raise ValueError(
+            f"TFLite needs one fixed size: give `size`, {len(model.input_shape) - 2} numbers; "
+            f"received {size}"
+        )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed_function(model, size)], model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantize == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        if quantize == "int8":
+            content = _convert_int8(converter, representative, (*size, model.input_shape[-1]))
+        else:
+            content = converter.convert()
+    except tf.lite.python.convert_phase.ConverterError as error:
+        raise _unsupported(re.findall(r"'tf\.(\w+)' op is neither", str(error)), error) from None
+    content = bytes(content)
+    foreign = [name for name in operators(content) if name.startswith(("Flex", "custom:"))]
+    if foreign:
+        raise _unsupported(foreign)
+    path = Path(path)
+    path.write_bytes(content)
+    return path
+
+
+def operators(content: bytes | str | Path) -> list[str]:
+    """Operators that a TFLite file holds, read from its flatbuffer.
+
+    Args:
+        content: the file's bytes or its path.
+
+    Returns:
+        Sorted names: built-ins as in TFLite's schema ("CONV_2D"), others as "FlexNAME" or
+        "custom:NAME".
+    """
+    if not isinstance(content, bytes):
+        content = Path(content).read_bytes()
+    builtin = {
+        value: name for name, value in vars(schema.BuiltinOperator).items() if name[0] != "_"
+    }
+    model, names = schema.Model.GetRootAs(content, 0), set()
+    for i in range(model.OperatorCodesLength()):
+        operator = model.OperatorCodes(i)
+        # Files of older schemas hold small codes in a byte of their own.
+        code = max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode())
+        if code == schema.BuiltinOperator.CUSTOM:
+            name = operator.CustomCode().decode()
+            names.add(name if name.startswith("Flex") else f"custom:{name}")
+        else:
+            names.add(builtin[code])
+    return sorted(names)
+
+
+def load_tflite(path: str | Path, threads: int = 2):
+    """Open a TFLite file for inference.
+
+    Args:
+        path: the file.
+        threads: number of CPU threads.
+
+    Returns:
+        A function from one image `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units,
+        to a dictionary of its outputs without batch axis.
+    """
+    with warnings.catch_warnings():
+        # TensorFlow 2.21 announces that the interpreter moves to the package ai-edge-litert.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is depre")
+        interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
+    signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    shape = tuple(signature.get_input_details()["image"]["shape"][1:])
+
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        if np.shape(image) != shape:
+            raise ValueError(f"{Path(path).name} takes shape {shape}; received {np.shape(image)}")
+        outputs = signature(image=np.asarray(image, "float32")[None])
+        return {name: value[0] for name, value in outputs.items()}
+
+    run.input_shape = shape
+    return run
+
+
+def run_tflite(path: str | Path, image: np.ndarray, threads: int = 2) -> dict[str, np.ndarray]:
+    """Run a TFLite file on one image; to run it on many, open it once with `load_tflite`.
+
+    Args:
+        path: the file.
+        image: `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units.
+        threads: number of CPU threads.
+
+    Returns:
+        The outputs by name, without batch axis.
+    """
+    return load_tflite(path, threads)(image)
+
+
+def _convert_int8(converter, representative, shape):
+    images = [np.asarray(image, "float32") for image in representative or ()]
+    if not images:
+        raise ValueError(
+            'quantize="int8" takes its ranges from `representative`, raw images of the training '
+            "set; received none"
+        )
+    for image in images:
+        if image.shape != shape:
+            raise ValueError(
+                f"`representative` images must have the file's shape {shape}; "
+                f"received {image.shape}"
+            )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ({"image": image[None]} for image in images)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_FLOAT_OPERATORS)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=converter.representative_dataset,
+        debug_options=options,
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def _unsupported(names, error=None):
+    if error is not None and not names:
+        return UnsupportedOperatorError(f"TFLite cannot convert the model: {str(error)[:500]}")
+    return UnsupportedOperatorError(
+        "the model needs operators that are not built into TFLite: "
+        f"{', '.join(sorted(set(names)))}; replace the layers that use them, or export without "
+        "TFLite"
+    )

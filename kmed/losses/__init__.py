@@ -1,0 +1,25 @@
+"""Losses: one a file, each a keras.losses.Loss that gives one value per example.
+
+Segmentation losses take integer label maps and logits. Where Keras has a loss, it is used: plain
+voxel-wise cross-entropy is `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, and
+`Focal` only hands label maps to `keras.losses.categorical_focal_crossentropy`.
+"""
+
+from kmed.losses.border_weight import border_weight_map, separate_touching
+from kmed.losses.border_weighted_cross_entropy import BorderWeightedCrossEntropy
+from kmed.losses.dice_cross_entropy import DiceCrossEntropy
+from kmed.losses.focal import Focal
+from kmed.losses.generalized_dice import GeneralizedDice
+from kmed.losses.soft_dice import SoftDice
+from kmed.losses.tversky import Tversky
+
+__all__ = [
+    "BorderWeightedCrossEntropy",
+    "DiceCrossEntropy",
+    "Focal",
+    "GeneralizedDice",
+    "SoftDice",
+    "Tversky",
+    "border_weight_map",
+    "separate_touching",
+]

@@ -1,0 +1,217 @@
+"""From the scanner's numbers to a network's: exportable Keras models, one for each kind of image.
+
+A preprocessor takes float32 `(B, [D,] H, W, C)` of any size in the units that the file holds
+(Hounsfield units, 8 or 16 bit pixel values) and gives float32 of the same shape. Statistics are
+taken from each image by itself, so that nothing has to be remembered from the training set.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+# What goes into each preprocessor, by the name of the model.
+UNITS = {
+    "ct": "Hounsfield units",
+    "mr": "pixel values of any linear scale, 0 outside of the body or brain",
+    "xray": "pixel values of any linear scale, 8 or 16 bits",
+    "rgb": "8 bit red, green and blue, 0 to 255",
+}
+
+
+def ct(
+    window_hu: tuple[float, float] = (40.0, 400.0), *, channels: int = 1, rank: int = 2
+) -> keras.Model:
+    """Clip CT to a window and scale the window to [-1, 1].
+
+    Reference: DICOM PS3.3, C.11.2.1.3.2 "linear exact": the window covers
+    `center - width / 2` to `center + width / 2`.
+
+    Args:
+        window_hu: (center, width) in Hounsfield units; the default shows soft tissue.
+        channels: channels of the image.
+        rank: spatial axes, 2 or 3.
+
+    Returns:
+        A model from `(B, [D,] H, W, channels)` in Hounsfield units to [-1, 1].
+
+    Raises:
+        ValueError: if the window's width is not positive or the rank is not 2 or 3.
+
+    Example:
+        >>> image = np.full((4, 4, 1), 240.0)
+        >>> float(preprocess_array(ct((40, 400)), image).max())
+        1.0
+    """
+    center, width = window_hu
+    return _model(Window(center, width, name="window"), "ct", channels, rank)
+
+
+def mr(*, channels: int = 1, rank: int = 2) -> keras.Model:
+    """Standardise MR by the mean and deviation of its nonzero voxels.
+
+    Each image and each channel (contrast) by itself; voxels of exactly 0, which skull stripping
+    and scanners leave outside of the body, count for nothing and stay 0. A constant image gives 0.
+
+    Reference: Isensee et al. 2021, "nnU-Net", z-score within the nonzero mask.
+
+    Args:
+        channels: channels of the image, for example one for each contrast.
+        rank: spatial axes, 2 or 3.
+
+    Returns:
+        A model from `(B, [D,] H, W, channels)` in any linear scale to mean 0 and deviation 1.
+
+    Raises:
+        ValueError: if the rank is not 2 or 3.
+    """
+    return _model(Standardize(nonzero=True, name="standardize"), "mr", channels, rank)
+
+
+def xray(*, channels: int = 1, rank: int = 2) -> keras.Model:
+    """Standardise a radiograph by the mean and deviation of all its pixels.
+
+    Each image and each channel by itself. A constant image gives 0.
+
+    Args:
+        channels: channels of the image.
+        rank: spatial axes, 2 or 3 (for example tomosynthesis).
+
+    Returns:
+        A model from `(B, [D,] H, W, channels)` in any linear scale to mean 0 and deviation 1.
+
+    Raises:
+        ValueError: if the rank is not 2 or 3.
+    """
+    return _model(Standardize(name="standardize"), "xray", channels, rank)
+
+
+def rgb(*, channels: int = 3, rank: int = 2) -> keras.Model:
+    """Scale 8 bit colour from [0, 255] to [-1, 1].
+
+    Args:
+        channels: channels of the image.
+        rank: spatial axes, 2 or 3 (for example a stack of histology sections).
+
+    Returns:
+        A model from `(B, [D,] H, W, channels)` in [0, 255] to [-1, 1].
+
+    Raises:
+        ValueError: if the rank is not 2 or 3.
+    """
+    return _model(Window(127.5, 255.0, name="window"), "rgb", channels, rank)
+
+
+def preprocess_array(preprocessor: keras.Model, image: np.ndarray) -> np.ndarray:
+    """Apply a preprocessor to one image or volume without batch axis.
+
+    Args:
+        preprocessor: a model of this module.
+        image: `(H, W, C)` or `(D, H, W, C)` in the preprocessor's units, of any number type.
+
+    Returns:
+        A float32 array of the same shape.
+
+    Raises:
+        ValueError: if the image's rank or channels are not the preprocessor's.
+    """
+    image = np.asarray(image)
+    expected = preprocessor.input_shape
+    if image.ndim != len(expected) - 1 or image.shape[-1] != expected[-1]:
+        layout = "(D, H, W, C)" if len(expected) == 5 else "(H, W, C)"
+        raise ValueError(
+            f"`image` must be {layout} with {expected[-1]} channels for the preprocessor "
+            f'"{preprocessor.name}"; received shape {image.shape}'
+        )
+    batch = image[None].astype("float32")
+    return ops.convert_to_numpy(preprocessor(batch, training=False))[0]
+
+
+@keras.saving.register_keras_serializable("kmed")
+class Window(keras.layers.Layer):
+    """Clip to `center - width / 2` ... `center + width / 2` and scale that to [-1, 1].
+
+    Args:
+        center: middle of the window, in the image's units.
+        width: width of the window, in the image's units.
+    """
+
+    def __init__(self, center: float, width: float, **kwargs):
+        """Check the arguments."""
+        # float32 under mixed precision too: half precision has no 16 bit pixel values.
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        if not width > 0:
+            raise ValueError(f"the width of a window must be positive; received {width}")
+        self.center, self.width = float(center), float(width)
+
+    def call(self, x):
+        """Window `x` (B, ..., C)."""
+        return ops.clip((x - self.center) * (2.0 / self.width), -1.0, 1.0)
+
+    def compute_output_shape(self, input_shape):
+        """The same shape."""
+        return input_shape
+
+    def get_config(self):
+        """Arguments that rebuild the layer."""
+        return super().get_config() | {"center": self.center, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("kmed")
+class Standardize(keras.layers.Layer):
+    """Bring each image and channel to mean 0 and deviation 1 over its spatial axes.
+
+    The minimum is subtracted first and the deviation taken in a second pass, one axis after the
+    other, so that float32 is enough for millions of 16 bit values and a constant image is 0.
+
+    Args:
+        nonzero: count nonzero voxels only, and leave the others 0.
+    """
+
+    def __init__(self, nonzero: bool = False, **kwargs):
+        """Check the arguments."""
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        self.nonzero = bool(nonzero)
+
+    def call(self, x):
+        """Standardise `x` (B, [D,] H, W, C)."""
+        axes = tuple(range(1, len(x.shape) - 1))
+        if not self.nonzero:
+            x = x - ops.min(x, axis=axes, keepdims=True)
+            x = x - _over(ops.mean, x, axes)
+            variance = _over(ops.mean, ops.square(x), axes)
+        else:
+            inside = ops.not_equal(x, 0.0)
+            weight = ops.cast(inside, "float32")
+            count = ops.maximum(_over(ops.sum, weight, axes), 1.0)
+            low = ops.where(inside, x, ops.max(x, axis=axes, keepdims=True))
+            x = (x - ops.min(low, axis=axes, keepdims=True)) * weight
+            x = (x - _over(ops.sum, x, axes) / count) * weight
+            variance = _over(ops.sum, ops.square(x), axes) / count
+        deviation = ops.sqrt(variance)
+        return x / ops.where(deviation > 0.0, deviation, ops.ones_like(deviation))
+
+    def compute_output_shape(self, input_shape):
+        """The same shape."""
+        return input_shape
+
+    def get_config(self):
+        """Arguments that rebuild the layer."""
+        return super().get_config() | {"nonzero": self.nonzero}
+
+
+def _over(reduce, x, axes):
+    # One axis at a time: a single float32 sum over a whole image would stop growing.
+    for axis in reversed(axes):
+        x = reduce(x, axis=axis, keepdims=True)
+    return x
+
+
+def _model(layer, name, channels, rank):
+    if rank not in (2, 3):
+        raise ValueError(f"`rank` must be 2 or 3 spatial axes; received {rank}")
+    if channels < 1:
+        raise ValueError(f"`channels` must be at least 1; received {channels}")
+    image = keras.Input((*[None] * rank, channels), dtype="float32", name="image")
+    return keras.Model(image, layer(image), name=name)

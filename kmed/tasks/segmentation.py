@@ -1,0 +1,278 @@
+"""Segmentation, from files to a measured bundle: the whole road, top to bottom."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kmed import distribute
+from kmed.applications.unet import valid_output_size
+from kmed.data import DataError, Sample, Split, fingerprint
+from kmed.data.augmentation import Augmentation
+from kmed.data.pipeline import training_batches, validation_batches
+from kmed.export import Bundle
+from kmed.metrics import MeanDice
+from kmed.tasks import segmentation_data as data
+from kmed.tasks.segmentation_report import measure, publish
+from kmed.tasks.segmentation_settings import LOSSES, Settings
+from kmed.trainers.checkpoints import Checkpoints
+
+Builder = Callable[..., keras.Model]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training leaves behind.
+
+    Attributes:
+        bundle_path: the bundle, saved_models/NAME/VERSION.
+        report_path: the HTML report.
+        metrics: per class and quantity, the mean over test patients with its interval.
+        split: the samples of each part.
+    """
+
+    bundle_path: Path
+    report_path: Path
+    metrics: dict
+    split: Split
+
+
+def train(
+    builder: Builder,
+    settings: Settings,
+    *,
+    say: Callable[[str], None] = print,
+    verbose: int | str = "auto",
+) -> Run:
+    """Train a segmentation network, measure it on the test part, export it and report.
+
+    Interrupted at any moment and called again with the same settings, it goes on from the last
+    whole epoch and ends with the same weights.
+
+    Args:
+        builder: function of `input_shape`, `classes` and more that gives logits, such as
+            `kmed.applications.unet`.
+        settings: everything else.
+        say: told what is being done, a line at a time.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        Where things are and what was measured.
+
+    Raises:
+        DataError: for data that kmed refuses, naming the file and the rule.
+        LeakageError: if two parts of the split share a patient or an image.
+        ValueError: for settings that don't fit together or differ from the interrupted training's.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    _claim(settings)
+    samples, labels = data.open_data(settings)
+    channels = _channels(samples)
+    prepare = data.preprocessor(settings, channels)
+    store = data.cache(settings, prepare)
+    say(f"{len(samples)} images of {len({s.patient for s in samples})} patients, {len(labels)} classes")
+    cases = dict(zip([s.id for s in samples], store.cases(samples), strict=True))
+    split = data.split_and_audit(samples, settings, lambda sample: cases[sample.id].digest)
+    split.save(settings.run_folder / "split.json")
+
+    margin = _margin(settings)
+    views = {"rank": settings.rank, "margin": margin, "foreground": settings.foreground}
+    views["patch_shape"] = settings.size if settings.fit == "patch" else None
+    strategy = distribute.strategy(settings.devices)
+    _check_batch(settings, strategy.num_replicas_in_sync)
+    train_cases = [cases[sample.id] for sample in split.train]
+    views_of_epoch = sum(math.prod(c.shape[: -settings.rank]) for c in train_cases)
+    steps = settings.steps_per_epoch or math.ceil(views_of_epoch / settings.batch_size)
+    with strategy.scope(), distribute.precision(settings.precision):
+        network = builder(
+            input_shape=(*settings.size, channels), classes=len(labels), **settings.network
+        )
+        distribute.synchronize_batch_norm(network, strategy.num_replicas_in_sync)
+        compile_network(network, settings, steps * settings.epochs, classes=len(labels))
+        outputs = list(network.output) if isinstance(network.output, dict) else []
+        checkpoints = Checkpoints(
+            settings.run_folder,
+            monitor="val_logits_dice" if outputs else "val_dice",
+            mode="max",
+            patience=settings.patience,
+        )
+        first = checkpoints.restore(network)
+    say(f"{network.count_params():,} parameters on {strategy.num_replicas_in_sync} device(s)")
+    if first:
+        say(f"going on after epoch {first} of {settings.epochs}")
+    started = time.monotonic()
+    if first < settings.epochs and not checkpoints.finished:
+        batches, steps = training_batches(
+            train_cases,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            first_epoch=first,
+            steps_per_epoch=steps,
+            augmentation=Augmentation(flip=settings.flip).scaled(settings.augment),
+            seed=settings.seed,
+            **views,
+        )
+        unseen = validation_batches(
+            [cases[sample.id] for sample in split.validation],
+            batch_size=settings.batch_size,
+            **views,
+        )
+        network.fit(
+            _for_each(outputs, batches),
+            epochs=settings.epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            validation_data=_for_each(outputs, unseen),
+            callbacks=[checkpoints, keras.callbacks.TensorBoard(settings.run_folder / "tensorboard")],
+            shuffle=False,
+            verbose=verbose,
+        )
+    seconds = time.monotonic() - started
+
+    say(f"best epoch {checkpoints.best_epoch} (validation Dice {checkpoints.best:.4f}); measuring")
+    network.load_weights(checkpoints.best_weights)
+    bundle = Bundle(
+        settings.name,
+        prepare,
+        inference_network(builder, network, settings, channels, len(labels)),
+        labels=labels,
+        fit=("tile" if margin else "pad") if settings.fit == "patch" else "resize",
+        spacing_mm=settings.spacing_mm,
+        metadata=_metadata(settings, margin),
+    )
+    measured = measure(bundle, split.test, seed=settings.seed, say=say)
+    facts = {
+        "data": "phantom studies" if settings.data is None else Path(settings.data).name,
+        "data_fingerprint": fingerprint(samples),
+        "split": {part: _counts(getattr(split, part)) for part in ("train", "validation", "test")},
+        "seed": settings.seed,
+        "settings": json.loads(settings.fingerprint()),
+        "training_seconds": round(seconds, 1),
+        "epochs_done": len(checkpoints.rows),
+        "best_epoch": checkpoints.best_epoch,
+    }
+    bundle_path, report_path = publish(
+        bundle, measured, facts, settings, log=checkpoints.rows, say=say
+    )
+    return Run(bundle_path, report_path, measured.summary, split)
+
+
+def compile_network(network: keras.Model, settings: Settings, steps: int, *, classes: int) -> None:
+    """Compile with Adam, a warm-up and a cosine decay, the settings' loss and the mean Dice.
+
+    Args:
+        network: one output of logits, or a dictionary of them (deep supervision: the weight of
+            each halves with its resolution, as in nnU-Net).
+        settings: loss and learning rate.
+        steps: batches of the whole training.
+        classes: number of classes.
+    """
+    warm_up = min(100, max(1, steps // 10))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up
+    )
+    loss, loss_weights = LOSSES[settings.loss](), None
+    metrics = [MeanDice(classes, empty=None, name="dice")]
+    if isinstance(network.output, dict):
+        names = list(network.output)
+        shares = [0.5**i for i in range(len(names))]
+        loss = {name: LOSSES[settings.loss]() for name in names}
+        loss_weights = {n: s / sum(shares) for n, s in zip(names, shares, strict=True)}
+        metrics = {"logits": metrics}
+    network.compile(
+        keras.optimizers.Adam(rate),
+        loss,
+        loss_weights=loss_weights,
+        metrics=metrics,
+        jit_compile=distribute.jit_compile(),
+    )
+
+
+def inference_network(
+    builder: Builder, trained: keras.Model, settings: Settings, channels: int, classes: int
+) -> keras.Model:
+    """Rebuild a trained network in float32, without auxiliary outputs, for any size of patch.
+
+    Args:
+        builder: as in `train`.
+        trained: gives the weights.
+        settings: size, fit and the builder's options.
+        channels: channels of the image.
+        classes: number of classes.
+
+    Returns:
+        A network of one output.
+    """
+    with distribute.precision("float32"):
+        size = settings.size if settings.fit == "resize" else (None,) * settings.rank
+        network = builder(input_shape=(*size, channels), classes=classes, **settings.network)
+    network.set_weights(trained.get_weights())
+    if isinstance(network.output, dict):
+        network = keras.Model(network.input, network.output["logits"], name=network.name)
+    return network
+
+
+def _for_each(outputs: list[str], batches):
+    """Give every output of a deeply supervised network the same labels."""
+    if not outputs:
+        return batches
+    return batches.map(lambda image, *rest: (image, *({n: r for n in outputs} for r in rest)))
+
+
+def _claim(settings: Settings) -> None:
+    """Refuse to mix two trainings in one folder."""
+    file = settings.run_folder / "settings.json"
+    fingerprint_ = settings.fingerprint()
+    if file.exists() and settings.resume and file.read_text() != fingerprint_:
+        old, new = json.loads(file.read_text()), json.loads(fingerprint_)
+        differing = sorted(k for k in new if old.get(k) != new[k])
+        raise ValueError(
+            f"{settings.run_folder} holds a training with other settings ({', '.join(differing)} "
+            "differ); choose another `name` or `run_dir`, or start afresh with resume=False"
+        )
+    if file.exists() and not settings.resume:
+        for old in settings.run_folder.glob("epoch-*"):
+            shutil.rmtree(old)
+    settings.run_folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(fingerprint_)
+
+
+def _channels(samples: list[Sample]) -> int:
+    if not samples:
+        raise DataError("the data set is empty")
+    return samples[0].read().image.shape[-1]
+
+
+def _margin(settings: Settings) -> int:
+    """Pixels by which a network of valid convolutions is smaller at each end, else 0."""
+    if settings.network.get("padding", "same") == "same":
+        return 0
+    if settings.fit != "patch":
+        raise ValueError('`padding="valid"` needs fit="patch": its output is smaller than its input')
+    levels = len(settings.network.get("filters", range(5)))
+    return (settings.size[0] - valid_output_size(settings.size[0], levels)) // 2
+
+
+def _metadata(settings: Settings, margin: int) -> dict:
+    window = [size - 2 * margin for size in settings.size]
+    return {"window": window if settings.fit == "patch" else None, "margin": margin}
+
+
+def _check_batch(settings: Settings, replicas: int) -> None:
+    if settings.batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` must be divisible by the number of devices; received "
+            f"{settings.batch_size} for {replicas}"
+        )
+
+
+def _counts(samples: tuple[Sample, ...]) -> dict:
+    return {"patients": len({s.patient for s in samples}), "images": len(samples)}

@@ -1,0 +1,111 @@
+"""Preprocessors against numpy in float64, and in the formats they are exported to."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmed import preprocessors
+from kmed.preprocessors import ct, mr, preprocess_array, rgb, xray
+
+
+def test_ct_window_by_hand():
+    image = np.array([-2000, -160, 40, 140, 240, 3000], "int16").reshape(2, 3, 1)
+    result = preprocess_array(ct((40, 400)), image)
+    np.testing.assert_allclose(result.ravel(), [-1, -1, 0, 0.5, 1, 1], atol=1e-6)
+
+
+def test_rgb_by_hand():
+    image = np.array([0, 127.5, 255], "float32").reshape(1, 1, 3)
+    np.testing.assert_allclose(preprocess_array(rgb(), image).ravel(), [-1, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("low", [0, 60000])
+def test_xray_matches_float64_for_millions_of_16_bit_values(low):
+    image = np.random.default_rng(0).integers(low, low + 5000, (2000, 1500, 1)).astype("uint16")
+    exact = image.astype("float64")
+    expected = (exact - exact.mean()) / exact.std()
+    np.testing.assert_allclose(preprocess_array(xray(), image), expected, atol=2e-5)
+
+
+def test_mr_standardises_the_nonzero_voxels_of_each_contrast():
+    random = np.random.default_rng(1)
+    volume = random.integers(1, 4000, (6, 30, 20, 2)).astype("int16")
+    volume[random.random(volume.shape) < 0.6] = 0
+    volume[..., 1] *= 3
+    result = preprocess_array(mr(channels=2, rank=3), volume)
+    for channel in range(2):
+        values = volume[..., channel].astype("float64")
+        inside = values != 0
+        expected = (values[inside] - values[inside].mean()) / values[inside].std()
+        np.testing.assert_allclose(result[..., channel][inside], expected, atol=1e-5)
+        assert np.all(result[..., channel][~inside] == 0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1024.0, 12345.678, 65535.0])
+@pytest.mark.parametrize("make", [mr, xray])
+def test_constant_images_give_zeros(make, value):
+    image = np.full((37, 41, 1), value, "float32")
+    assert np.all(preprocess_array(make(), image) == 0)
+
+
+def test_images_of_a_batch_do_not_mix():
+    random = np.random.default_rng(2)
+    batch = random.normal(100, 20, (3, 16, 12, 1)).astype("float32") * [[[[1]]], [[[5]]], [[[50]]]]
+    together = keras.ops.convert_to_numpy(xray()(batch.astype("float32")))
+    alone = np.stack([preprocess_array(xray(), image) for image in batch])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [ct, mr, xray, rgb])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_saved_and_exported_models_agree(make, rank, tmp_path, tflite):
+    model = make(rank=rank)
+    assert model.name in preprocessors.UNITS
+    shape = (1, *(8, 10, 12)[3 - rank :], model.input_shape[-1])
+    image = np.random.default_rng(3).integers(-50, 250, shape).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(image))
+
+    model.save(tmp_path / "p.keras")
+    again = keras.models.load_model(tmp_path / "p.keras")
+    np.testing.assert_array_equal(again(image), expected)
+
+    model.export(tmp_path / "p", verbose=False)
+    served = tf.saved_model.load(tmp_path / "p").serve(image)
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+
+    np.testing.assert_allclose(tflite(model, image), expected, atol=1e-5)
+
+
+@pytest.fixture
+def tflite():
+    """Convert with built-in operators only, and run."""
+
+    def run(model, image):
+        function = tf.function(lambda x: model(x, training=False))
+        concrete = function.get_concrete_function(tf.TensorSpec(image.shape))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        with pytest.warns(UserWarning, match="tf.lite.Interpreter is deprecated"):
+            interpreter = tf.lite.Interpreter(model_content=converter.convert())
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ct((40, 0)), "width of a window must be positive; received 0"),
+        (lambda: mr(rank=4), "2 or 3 spatial axes; received 4"),
+        (lambda: xray(channels=0), "at least 1; received 0"),
+        (lambda: preprocess_array(xray(), np.zeros((4, 4))), r"received shape \(4, 4\)"),
+        (lambda: preprocess_array(rgb(), np.zeros((4, 4, 1))), "with 3 channels"),
+    ],
+)
+def test_wrong_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
