@@ -165,8 +165,9 @@ def _check(input_shape, classes, filters, padding, residual, deep_supervision, d
             raise ValueError(
                 '`residual` and `deep_supervision` need padding="same"; received padding="valid"'
             )
+        smallest, step = valid_input_size(1, levels), 2 ** (levels - 1)
         for size in sizes:
-            nearest = valid_input_size(valid_output_size(size, levels), levels)
+            nearest = max(smallest, size + (smallest - size) % step)
             if size != nearest:
                 raise ValueError(
                     f"`input_shape` {tuple(input_shape)} does not fit the valid convolutions of "

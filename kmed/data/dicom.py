@@ -251,13 +251,6 @@ def _pixels(header: SliceHeader) -> tuple[np.ndarray, float, float]:
         if not (np.isfinite(slope) and np.isfinite(intercept) and slope != 0):
             raise DataError(f"{path}: RescaleSlope {slope}, RescaleIntercept {intercept}")
         pixels = ds.pixel_array
-        if not ds.file_meta.TransferSyntaxUID.is_compressed and len(ds.PixelData) > (
-            2 * pixels.nbytes - 1
-        ):
-            raise DataError(
-                f"{path}: {len(ds.PixelData)} bytes of pixels where its header says "
-                f"{pixels.nbytes}: more than one frame, or damaged"
-            )
     except DataError:
         raise
     except Exception as error:

@@ -43,7 +43,8 @@ def read_nifti(path: str | os.PathLike) -> tuple[np.ndarray, tuple[float, ...], 
     to posterior, the third to left, each as nearly as an oblique grid allows.
 
     Reference: NIfTI-1.1, https://nifti.nimh.nih.gov/nifti-1. The affine is the sform if its code is
-    set, else the qform; `scl_slope` and `scl_inter` are applied.
+    set, else the qform; a file that has neither says nothing of left and right, and is taken, as
+    nibabel does, to be stored from right to left. `scl_slope` and `scl_inter` are applied.
 
     Args:
         path: `.nii` or `.nii.gz` file.

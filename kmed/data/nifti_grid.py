@@ -78,7 +78,8 @@ def grid_of(image: nib.Nifti1Image, path: str | os.PathLike) -> tuple[np.ndarray
         The turn (3, 2) for `nibabel.orientations.apply_orientation`, and the grid.
 
     Raises:
-        DataError: if the affine is singular or not finite, or the shape is no volume, or the unit of length is unknown.
+        DataError: if the affine is singular or not finite, the shape is no volume, or the unit of
+            length is unknown.
     """
     unit = int(image.header["xyzt_units"]) % 8
     if unit not in _MM_PER_UNIT:

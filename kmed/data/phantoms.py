@@ -166,7 +166,10 @@ def _claim(root: Path, wanted: dict[str, Any]) -> None:
     """Writes dataset.json first, so that other arguments are refused even after a kill."""
     found = _dataset(root)
     if found is None:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        # A hidden file may be the dataset.json of a call that was killed before it had its name.
+        if root.exists() and (
+            not root.is_dir() or any(not path.name.startswith(".") for path in root.iterdir())
+        ):
             raise DataError(f"{root}: not an empty folder; phantoms() needs one of its own")
         root.mkdir(parents=True, exist_ok=True)
     else:

@@ -6,11 +6,22 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+
+# The plugins are imported here because Pillow's own late import is not made for threads.
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from kmed.data.sample import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+_FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        PngImagePlugin.PngImageFile,
+        JpegImagePlugin.JpegImageFile,  # also opens MPO, a phone's JPEG with a preview behind it
+        TiffImagePlugin.TiffImageFile,
+    )
+)
 
 # Pillow's modes and how many channels kmed makes of them; alpha is not counted, see `read_picture`.
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "F": 1, "LA": 1}
@@ -107,7 +118,9 @@ def read_mask_picture(path: str | os.PathLike) -> np.ndarray:
 
 def _opened(path, use):
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "MPO", "TIFF")) as image:
+        # Given a path, Pillow maps uncompressed TIFF into memory, and scrambles it if its
+        # orientation is 5 to 8; given a file it does not.
+        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
             return use(image)
     except DataError:
         raise
@@ -119,7 +132,7 @@ def _opened(path, use):
 def _header(image: Image.Image, path) -> Header:
     if image.mode not in _CHANNELS:
         raise DataError(f"{path}: expected grey, RGB or palette; received colour mode {image.mode}")
-    # A phone's MPO carries a second, smaller picture for previews; viewers show the first, too.
+    # Of an MPO kmed reads the first picture, as viewers do.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise DataError(
             f"{path}: holds {image.n_frames} pages; write one file per page, or a volume as NIfTI"
@@ -127,8 +140,10 @@ def _header(image: Image.Image, path) -> Header:
     if image.format == "TIFF":
         if image.mode.startswith("I;16") and image.tag_v2.get(_PHOTOMETRIC) == 0:
             raise DataError(f"{path}: 16-bit TIFF with WhiteIsZero; write it with BlackIsZero")
-        if _CHANNELS[image.mode] == 3 and _bits(image) > 8:
-            raise DataError(f"{path}: TIFF with {_bits(image)} bits per colour; write it as PNG")
+        if _CHANNELS[image.mode] == 3 and _bits(image, path) > 8:
+            raise DataError(
+                f"{path}: TIFF with {_bits(image, path)} bits per colour; write it as PNG"
+            )
     orientation = 1
     if image.format == "TIFF":
         orientation = image.tag_v2.get(_ORIENTATION, 1)
@@ -147,7 +162,7 @@ def _decoded(image: Image.Image, path, upright: bool, indices: bool = False) -> 
             "mask was drawn before or after turning is unknown; save both upright "
             "(PIL.ImageOps.exif_transpose)"
         )
-    bits = _bits(image)
+    bits = _bits(image, path)
     if image.format == "PNG" and bits == 16 and not image.mode.startswith("I"):
         # Pillow cuts 16-bit colour to 8.
         array = _without_alpha(_deep_png(path), path, opaque=65535)
@@ -171,12 +186,12 @@ def _decoded(image: Image.Image, path, upright: bool, indices: bool = False) -> 
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _bits(image: Image.Image) -> int:
+def _bits(image: Image.Image, path) -> int:
     if image.format == "TIFF":
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
     if image.format == "PNG":
         # Byte 24 of a PNG is IHDR's bit depth (ISO/IEC 15948, 11.2.2).
-        with open(image.filename, "rb") as file:
+        with open(path, "rb") as file:
             return file.read(25)[24]
     return 8
 

@@ -1,4 +1,4 @@
-"""What every source yields: a sample that knows its patient and its files and reads itself when asked."""
+"""What every source yields: a sample that knows its patient and its files and reads itself."""
 
 from __future__ import annotations
 

@@ -164,10 +164,11 @@ def folds(samples: Sequence[Sample], k: int = 5, *, seed: int = 0) -> list[Split
     by_patient = _by_patient(samples)
     if len(by_patient) < k:
         raise DataError(f"{k} folds need {k} patients at least; the data set has {len(by_patient)}")
-    order = _mixed(by_patient, seed)
+    # Dealt out label by label, so that of each label every fold has the same number, to within one.
+    order = sum(_strata(by_patient, np.random.default_rng(seed)), [])
     splits = []
     for fold in range(k):
-        held_out = set(order[fold::k])  # neighbours in `order` differ in label
+        held_out = set(order[fold::k])
         parts: tuple[list[Sample], list[Sample]] = ([], [])
         for sample in sorted(samples, key=lambda s: s.id):
             parts[sample.patient in held_out].append(sample)
@@ -212,19 +213,26 @@ def _whole(shares: np.ndarray, count: int) -> np.ndarray:
 def _mixed(by_patient: dict[str, list[Sample]], seed: int) -> list[str]:
     """Order patients at random so that every run of the order has all labels' proportions.
 
-    Systematic sampling: the n patients of a label stand at random, but 1/n apart, so that a run of
-    length f of the whole holds f * n of them, to within one.
+    Systematic sampling: the n patients of a label stand 1/n apart from a random start, so that a
+    run that is the share f of the whole holds f * n of them, to within one or two.
     """
     random = np.random.default_rng(seed)
-    strata: dict[object, list[str]] = defaultdict(list)
+    placed = []
+    for patients in _strata(by_patient, random):
+        start = random.random()
+        for rank, patient in enumerate(patients):
+            placed.append(((rank + start) / len(patients), random.random(), patient))
+    return [patient for _, _, patient in sorted(placed)]
+
+
+def _strata(by_patient: dict[str, list[Sample]], random: np.random.Generator) -> list[list[str]]:
+    """Give the patients of each label in random order."""
+    strata: dict[int, list[str]] = defaultdict(list)
     for patient, samples in by_patient.items():
         labels = Counter(s.label for s in samples if s.label is not None)
         # The most frequent label; of two the smaller, so that the order of samples has no say.
         most = min(labels, key=lambda k: (-labels[k], k)) if labels else -1
         strata[most].append(patient)
-    placed = []
-    for _, patients in sorted(strata.items()):
-        start = random.random()
-        for rank, index in enumerate(random.permutation(len(patients))):
-            placed.append(((rank + start) / len(patients), random.random(), patients[index]))
-    return [patient for _, _, patient in sorted(placed)]
+    return [
+        [names[i] for i in random.permutation(len(names))] for _, names in sorted(strata.items())
+    ]

@@ -45,7 +45,7 @@ def fold_batch_norm(network: keras.Model) -> keras.Model:
 
     def replace(layer):
         if layer.name in pairs:
-            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
         if layer.name in convolutions:
             return layer.__class__.from_config(layer.get_config() | {"use_bias": True})
         return None

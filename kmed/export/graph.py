@@ -87,9 +87,15 @@ def rebuild(
         replaced.add(layer.name)
         return new
 
+    def call(layer, *args, **kwargs):
+        # Arguments such as batch normalisation's `mask` are the replaced layer's own.
+        return layer(*args) if layer.name in replaced else layer(*args, **kwargs)
+
     shape = model.input_shape[1:] if input_shape is None else input_shape
     image = keras.Input(shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
-    copy = keras.models.clone_model(model, input_tensors=image, clone_function=clone)
+    copy = keras.models.clone_model(
+        model, input_tensors=image, clone_function=clone, call_function=call
+    )
     for layer in model.layers:
         if layer.name not in replaced and layer.get_weights():
             copy.get_layer(layer.name).set_weights(layer.get_weights())

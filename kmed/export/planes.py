@@ -31,7 +31,7 @@ def pool_in_planes(network: keras.Model) -> keras.Model:
             layer.strides,
             layer.padding,
             name=layer.name,
-            dtype=layer.dtype_policy,
+            dtype=layer.dtype_policy.name,
         )
 
     return rebuild(network, replace)

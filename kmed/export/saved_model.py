@@ -22,7 +22,6 @@ def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
         The folder.
     """
     archive = keras.export.ExportArchive()
-    # Without this the list of variables is a name in the file that nothing else reads.
     archive.track(model)
     archive.add_endpoint(
         "segment",
@@ -31,18 +30,3 @@ def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
     )
     archive.write_out(str(folder), verbose=False)
     return Path(folder)
-
-
-def fixed_function(model: keras.Model, size: tuple[int, ...]):
-    """Trace a model for batch 1 and one spatial size.
-
-    Args:
-        model: a functional model of one input.
-        size: spatial size, in pixels.
-
-    Returns:
-        A concrete TensorFlow function of the argument "image".
-    """
-    spec = tf.TensorSpec((1, *size, model.input_shape[-1]), tf.float32, name="image")
-    function = tf.function(lambda image: model(image, training=False), autograph=False)
-    return function.get_concrete_function(spec)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
-
-from kmed.export.saved_model import fixed_function
+from tensorflow.lite.python.convert_phase import ConverterError
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 QUANTIZATIONS = (None, "float16", "int8")
 
@@ -58,7 +59,7 @@ def export_tflite(
     """
     if quantize not in QUANTIZATIONS:
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}; received {quantize!r}")
-    if hasattr(model, "tflite_model"):
+    if hasattr(type(model), "tflite_model"):
         model, size = model.tflite_model, size or model.size
     size = tuple(size or model.input_shape[1:-1])
     if None in size or len(size) != len(model.input_shape) - 2:
@@ -66,17 +67,21 @@ def export_tflite(
             f"TFLite needs one fixed size: give `size`, {len(model.input_shape) - 2} numbers; "
             f"received {size}"
         )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed_function(model, size)], model)
+    constant = _Constant(model, size)
+    concrete = constant.segment.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], constant)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
     try:
         if quantize == "int8":
-            content = _convert_int8(converter, representative, (*size, model.input_shape[-1]))
+            shape = (*size, model.input_shape[-1])
+            with _interpreter_may_move():  # the calibration runs one
+                content = _convert_int8(converter, representative, shape)
         else:
             content = converter.convert()
-    except tf.lite.python.convert_phase.ConverterError as error:
+    except ConverterError as error:
         raise _unsupported(re.findall(r"'tf\.(\w+)' op is neither", str(error)), error) from None
     content = bytes(content)
     foreign = [name for name in operators(content) if name.startswith(("Flex", "custom:"))]
@@ -126,9 +131,7 @@ def load_tflite(path: str | Path, threads: int = 2):
         A function from one image `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units,
         to a dictionary of its outputs without batch axis.
     """
-    with warnings.catch_warnings():
-        # TensorFlow 2.21 announces that the interpreter moves to the package ai-edge-litert.
-        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is depre")
+    with _interpreter_may_move():
         interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     shape = tuple(signature.get_input_details()["image"]["shape"][1:])
@@ -157,6 +160,26 @@ def run_tflite(path: str | Path, image: np.ndarray, threads: int = 2) -> dict[st
     return load_tflite(path, threads)(image)
 
 
+class _Constant(tf.Module):
+    """A model traced for batch 1 and one size, its weights turned into constants.
+
+    With variables the converter writes operators that read them, empty, in the calibration.
+    """
+
+    def __init__(self, model, size):
+        super().__init__()
+        spec = tf.TensorSpec((1, *size, model.input_shape[-1]), tf.float32, name="image")
+        function = tf.function(lambda image: model(image, training=False), autograph=False)
+        traced = function.get_concrete_function(spec)
+        frozen = convert_variables_to_constants_v2(traced)
+        structure = traced.structured_outputs
+
+        def segment(image):
+            return tf.nest.pack_sequence_as(structure, tf.nest.flatten(frozen(image)))
+
+        self.segment = tf.function(segment, input_signature=[spec], autograph=False)
+
+
 def _convert_int8(converter, representative, shape):
     images = [np.asarray(image, "float32") for image in representative or ()]
     if not images:
@@ -179,6 +202,14 @@ def _convert_int8(converter, representative, shape):
         debug_options=options,
     )
     return debugger.get_nondebug_quantized_model()
+
+
+@contextmanager
+def _interpreter_may_move():
+    with warnings.catch_warnings():
+        # TensorFlow 2.21 announces that the interpreter moves to the package ai-edge-litert.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is depre")
+        yield
 
 
 def _unsupported(names, error=None):

@@ -20,8 +20,8 @@ class GeneralizedDice(VoxelLoss):
     is present, the loss is the mean predicted fraction of the voxels, as in `SoftDice`.
 
     `smooth` is 0 here and 1e-5 in MONAI (`GeneralizedDiceLoss(softmax=True, to_onehot_y=True)`),
-    for the weights are tiny: a structure of 100,000 voxels gives w I = 1e-5, and MONAI's constant
-    would halve its loss. Set 1e-5 to get MONAI's values.
+    for the weights are tiny: a structure of 100,000 voxels gives w I = 1e-5 at most, and a constant
+    as large as the sums hides a good part of the loss. Set 1e-5 to get MONAI's values.
 
     Reference:
         Sudre et al.: Generalised Dice overlap, DLMIA 2017, section 2.1.

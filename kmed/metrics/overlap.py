@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_CHUNK = 1 << 20  # voxels counted at once
+
 
 def dice_score(
     truth: np.ndarray, prediction: np.ndarray, classes: int | None = None
@@ -182,8 +184,13 @@ def _sizes(truth, prediction, classes):
                 f"{name} must hold classes 0 to {classes - 1}; "
                 f"received {labels.min()} to {labels.max()}"
             )
-    pairs = truth.ravel().astype("int64") * classes + prediction.ravel()
-    table = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    truth, prediction = truth.ravel(), prediction.ravel()
+    table = np.zeros(classes**2, "int64")
+    for start in range(0, truth.size, _CHUNK):  # numpy counts in 64 bits: eight times the volume
+        part = slice(start, start + _CHUNK)
+        pairs = truth[part].astype("int64") * classes + prediction[part]
+        table += np.bincount(pairs, minlength=classes**2)
+    table = table.reshape(classes, classes)
     return np.diag(table), table.sum(axis=1), table.sum(axis=0)
 
 

@@ -89,7 +89,7 @@ def hausdorff_distance(
 
     It is the larger of the two directed percentiles (linear interpolation between order
     statistics), as in MONAI; 100 gives the classical distance. Two empty masks give 0, one empty
-    mask infinity (MONAI: NaN in both cases), so that a missed structure can never improve a score.
+    mask infinity: a NaN would drop a missed structure from a mean unseen.
 
     Reference:
         Huttenlocher et al.: Comparing images using the Hausdorff distance, PAMI 15 (1993).
@@ -118,7 +118,7 @@ def average_surface_distance(
     """Returns the average symmetric surface distance (ASSD) in millimetres.
 
     The mean over the surface voxels of both masks together, so the longer surface weighs more.
-    Two empty masks give 0, one empty mask infinity (MONAI: NaN and infinity).
+    Two empty masks give 0, one empty mask infinity.
 
     Reference:
         Heimann et al.: Comparison and evaluation of methods for liver segmentation, TMI 28 (2009).
@@ -143,8 +143,8 @@ def surface_dice(
     """Returns the normalised surface Dice (NSD): the part of both surfaces within a tolerance.
 
     Surface voxels are counted, as MONAI does by default; Nikolov's own program weights them by the
-    area of the surface through them, which differs by a few thousandths on smooth structures.
-    Two empty masks give 1 (MONAI: NaN), one empty mask 0.
+    area of the surface through them.
+    Two empty masks give 1, one empty mask 0.
 
     Reference:
         Nikolov et al.: Clinically applicable segmentation of head and neck anatomy, JMIR 23 (2021).

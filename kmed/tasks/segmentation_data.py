@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,10 +41,7 @@ def open_data(settings: Settings) -> tuple[list[Sample], tuple[str, ...]]:
         return samples, settings.labels or _declared_labels(root)
     path = Path(settings.data)
     labels = settings.labels or _declared_labels(path) or ("background", "foreground")
-    samples = discover(path, classes=len(labels))
-    if settings.patient:
-        samples = [_with_patient(sample, settings.patient) for sample in samples]
-    return samples, labels
+    return discover(path, classes=len(labels), patient=settings.patient), labels
 
 
 def split_and_audit(
@@ -154,13 +149,3 @@ def _declared_labels(path: Path) -> tuple[str, ...] | None:
         return None
     described = json.loads(file.read_text())
     return tuple(described["labels"]) if "kmed" in described else decathlon_labels(file.parent)
-
-
-def _with_patient(sample: Sample, pattern: str) -> Sample:
-    found = re.search(pattern, sample.id)
-    if not found or not found.groups():
-        raise DataError(
-            f"`patient` must be a regular expression whose first group is found in every file's "
-            f"name; {pattern!r} finds nothing in {sample.id!r}"
-        )
-    return dataclasses.replace(sample, patient=found.group(1))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from kmed.data.resampling import resample, resampled_shape
 from kmed.data.sample import DataError
 from kmed.export import Bundle
+from kmed.export.decoder import SegmentationDecoder
 from kmed.tasks.sliding_window import sliding_window
 
 _BATCH = 8  # slices or windows at a time
@@ -43,15 +43,18 @@ class WholeCase:
 
     def __init__(self, bundle: Bundle, *, overlap: float = 0.5, flips: bool = False):
         self.bundle, self.overlap, self.flips = bundle, overlap, flips
-        self.rank = len(bundle.network.input.shape) - 2
-        self.channels = bundle.network.input.shape[-1]
+        self.rank, self.channels = bundle.rank, bundle.channels
         self.window = bundle.metadata.get("window")  # size of the network's output, or None
         self.margin = bundle.metadata.get("margin", 0)
         # Keras' predict doubles the time of a small network; a traced function does not.
         self._prepare = tf.function(
             lambda x: bundle.preprocessor(x, training=False), reduce_retracing=True
         )
-        self._network = tf.function(self._probabilities, reduce_retracing=True)
+        decode = SegmentationDecoder()
+        self._network = tf.function(
+            lambda x: decode(bundle.network(x, training=False))["probabilities"],
+            reduce_retracing=True,
+        )
         self._whole = tf.function(lambda x: bundle.model(x, training=False), reduce_retracing=True)
 
     def __call__(
@@ -141,12 +144,6 @@ class WholeCase:
             yield from parts
         else:  # the whole grid is needed to go back to the image's
             yield 0, resample(np.concatenate([v for _, v in parts]), shape, order=1)
-
-    def _probabilities(self, windows):
-        logits = keras.ops.cast(self.bundle.network(windows, training=False), "float32")
-        if logits.shape[-1] == 1:
-            return keras.ops.sigmoid(logits)
-        return keras.ops.softmax(logits, axis=-1)
 
 
 def _decide(probabilities: np.ndarray) -> np.ndarray:

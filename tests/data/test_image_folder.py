@@ -48,18 +48,29 @@ def test_16_bits_of_colour_are_kept(tmp_path, grey16):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png", channels=1)[..., 0] >= grey16, 1)
 
 
-def test_colour_tiff_of_16_bits_is_refused(tmp_path, grey16):
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def tiff16(path, samples, photometric):
+    """Writes a TIFF 6.0 of 2 x 1 pixels with 16 bits by hand."""
+    data = bytes(range(4 * samples))
+    bits = 8 + len(data)
+    pointer = bits + 2 * samples
+    depth = (258, 3, samples, bits if samples > 1 else 16)
+    tags = [(256, 3, 1, 2), (257, 3, 1, 1), depth, (259, 3, 1, 1), (262, 3, 1, photometric)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, 1), (279, 4, 1, len(data))]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
+    path.write_bytes(
+        b"II*\0" + struct.pack("<I", pointer) + data + b"\x10\0" * samples + directory + b"\0" * 4
+    )
 
-    tags = ImageFileDirectory_v2()
-    tags[258] = (16, 16, 16)
-    Image.fromarray(np.zeros((3, 8, 3), np.uint8)).save(tmp_path / "a.tif", tiffinfo=tags)
-    with Image.open(tmp_path / "a.tif") as image:
-        assert image.tag_v2[258] in ((16, 16, 16), (8, 8, 8))
-        if image.tag_v2[258] == (8, 8, 8):
-            pytest.skip("this Pillow does not write such a file")
-    with pytest.raises(DataError, match="16 bits per colour"):
-        read_picture(tmp_path / "a.tif")
+
+def test_tiffs_that_pillow_would_change_are_refused(tmp_path):
+    tiff16(tmp_path / "grey.tif", 1, 1)
+    assert read_picture(tmp_path / "grey.tif").ravel().tolist() == [0x0100, 0x0302]
+    tiff16(tmp_path / "white.tif", 1, 0)
+    with pytest.raises(DataError, match="white.tif: 16-bit TIFF with WhiteIsZero"):
+        read_picture(tmp_path / "white.tif")
+    tiff16(tmp_path / "rgb.tif", 3, 2)
+    with pytest.raises(DataError, match="rgb.tif: TIFF with 16 bits per colour"):
+        read_picture(tmp_path / "rgb.tif")
 
 
 def test_4_bit_masks_hold_their_indices(tmp_path):

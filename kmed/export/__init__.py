@@ -1,0 +1,41 @@
+"""From a trained network to an artefact that others run: Bundle, SavedModel, TFLite, ONNX."""
+
+from kmed.export.agreement import AgreementError, check_agreement, quantization_loss
+from kmed.export.bundle import Bundle, versions
+from kmed.export.card import write_card
+from kmed.export.fold import fold_batch_norm
+from kmed.export.latency import latency
+from kmed.export.onnx import export_onnx, load_onnx
+from kmed.export.openvino import export_openvino, load_openvino
+from kmed.export.saved_model import export_saved_model
+from kmed.export.tflite import (
+    UnsupportedOperatorError,
+    export_tflite,
+    load_tflite,
+    operators,
+    run_tflite,
+)
+from kmed.export.warmup import predict_request, write_warmup
+
+__all__ = [
+    "AgreementError",
+    "Bundle",
+    "UnsupportedOperatorError",
+    "check_agreement",
+    "export_onnx",
+    "export_openvino",
+    "export_saved_model",
+    "export_tflite",
+    "fold_batch_norm",
+    "latency",
+    "load_onnx",
+    "load_openvino",
+    "load_tflite",
+    "operators",
+    "predict_request",
+    "quantization_loss",
+    "run_tflite",
+    "versions",
+    "write_card",
+    "write_warmup",
+]

@@ -1,0 +1,187 @@
+"""Do the exported formats say what Keras says? Counted on images, not assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kmed.export.bundle import Bundle
+from kmed.export.onnx import load_onnx
+from kmed.export.openvino import load_openvino
+from kmed.export.tflite import load_tflite
+from kmed.layers import ResizeTo
+
+
+class AgreementError(AssertionError):
+    """An exported format gives another mask or other probabilities than Keras."""
+
+
+def check_agreement(
+    path: str | Path,
+    images: Iterable[np.ndarray],
+    *,
+    tolerance: float = 1e-4,
+    tie_margin: float = 1e-5,
+) -> dict[str, dict[str, Any]]:
+    """Compare each format of a saved bundle with its Keras model, image by image.
+
+    The SavedModel sees the images as they are. Formats of one fixed size (TFLite, ONNX, OpenVINO)
+    and Keras both see them resized to that size.
+
+    No two float32 implementations round alike, so a voxel whose two best classes tie can fall to
+    either side. Every differing voxel is counted; those whose two best probabilities lie within
+    `tie_margin` in Keras are counted again as ties, and only they are let pass.
+
+    Args:
+        path: the bundle's folder (NAME/VERSION).
+        images: raw images `(H, W, C)` or `(D, H, W, C)`.
+        tolerance: largest difference of a probability.
+        tie_margin: distance of the two best probabilities up to which a voxel counts as a tie.
+
+    Returns:
+        For "saved_model", "tflite", "onnx" and "openvino", as far as they are in the folder:
+        images, voxels, max_probability_difference, differing_voxels, differing_ties and
+        largest_differing_margin.
+
+    Raises:
+        AgreementError: if a probability differs by more, or a mask off a tie.
+        ValueError: if there are no images.
+    """
+    folder = Path(path)
+    bundle, runners = Bundle.load(folder), load_formats(folder)
+    fit = ResizeTo(bundle.size) if bundle.size else None
+    report = {name: _Comparison() for name in runners}
+    for image in images:
+        image = np.asarray(image, "float32")
+        expected = {image.shape: bundle.predict(image)}
+        for name, run in runners.items():
+            seen = image
+            if name != "saved_model" and image.shape[:-1] != bundle.size:
+                seen = fit(image[None]).numpy()[0]
+                expected.setdefault(seen.shape, bundle.predict(seen))
+            outputs = run(seen)
+            report[name].add(*expected[seen.shape], outputs["labels"], outputs["probabilities"])
+    for name, comparison in report.items():
+        comparison.check(name, tolerance, tie_margin)
+    return {name: comparison.row(tie_margin) for name, comparison in report.items()}
+
+
+def load_formats(
+    folder: str | Path, threads: int = 2, *, quantized: bool = False
+) -> dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]:
+    """Open every exported format of a bundle's folder.
+
+    Args:
+        folder: the bundle's folder (NAME/VERSION).
+        threads: number of CPU threads, where the runtime can be told.
+        quantized: also the float16 and int8 TFLite files.
+
+    Returns:
+        By name a function from one raw image to "labels" and "probabilities".
+    """
+    folder = Path(folder)
+    files = {
+        "tflite": ("model.tflite", load_tflite),
+        "tflite_float16": ("model_float16.tflite", load_tflite),
+        "tflite_int8": ("model_int8.tflite", load_tflite),
+        "onnx": ("model.onnx", load_onnx),
+        "openvino": ("model.xml", load_openvino),
+    }
+    formats = {"saved_model": _load_saved_model(folder)}
+    for name, (file, load) in files.items():
+        if (folder / file).is_file() and (quantized or file.count("_") == 0):
+            formats[name] = load(folder / file, threads)
+    return formats
+
+
+def quantization_loss(
+    path: str | Path,
+    images: Iterable[np.ndarray],
+    masks: Iterable[np.ndarray],
+    score: Callable[[np.ndarray, np.ndarray], float],
+) -> list[dict[str, Any]]:
+    """Measure what each TFLite file of a bundle loses against the float32 one.
+
+    Args:
+        path: the bundle's folder (NAME/VERSION).
+        images: raw images of the bundle's size.
+        masks: their true masks, class indices.
+        score: from (true mask, predicted mask) to a number, for example the Dice coefficient.
+
+    Returns:
+        Rows of format, megabytes, score (the mean over images) and loss (float32's score less
+        this one).
+    """
+    folder, rows = Path(path), []
+    pairs = list(zip(images, masks, strict=True))
+    for file in ("model.tflite", "model_float16.tflite", "model_int8.tflite"):
+        if (folder / file).is_file():
+            run = load_tflite(folder / file)
+            scores = [score(mask, run(image)["labels"]) for image, mask in pairs]
+            size = (folder / file).stat().st_size / 1e6
+            rows.append({"format": file, "megabytes": size, "score": float(np.mean(scores))})
+    return [row | {"loss": rows[0]["score"] - row["score"]} for row in rows]
+
+
+class _Comparison:
+    """Running counts of one format against Keras."""
+
+    def __init__(self):
+        self.images, self.voxels, self.worst = 0, 0, 0.0
+        self.margins = np.zeros(0)  # of Keras' two best probabilities where the masks differ
+
+    def add(self, labels, probabilities, other_labels, other_probabilities):
+        self.images += 1
+        self.voxels += labels.size
+        difference = np.abs(probabilities - other_probabilities)
+        # A NaN is the largest difference of all, and np.maximum hands it on.
+        self.worst = float(np.maximum(self.worst, difference.max()))
+        differing = labels != other_labels
+        if differing.any():
+            best = probabilities[differing]
+            if best.shape[-1] == 1:
+                best = np.concatenate([1 - best, best], axis=-1)
+            best = np.sort(best, axis=-1)
+            self.margins = np.concatenate([self.margins, best[:, -1] - best[:, -2]])
+
+    def row(self, tie_margin):
+        return {
+            "images": self.images,
+            "voxels": self.voxels,
+            "max_probability_difference": self.worst,
+            "differing_voxels": len(self.margins),
+            "differing_ties": int((self.margins <= tie_margin).sum()),
+            "largest_differing_margin": float(self.margins.max(initial=0.0)),
+        }
+
+    def check(self, name, tolerance, tie_margin):
+        row = self.row(tie_margin)
+        if not self.images:
+            raise ValueError("`images` is empty: agreement is counted on at least one image")
+        if not self.worst <= tolerance:
+            raise AgreementError(
+                f"{name} differs from Keras by {self.worst:.3g} in a probability; at most "
+                f"{tolerance:g} is allowed"
+            )
+        if row["differing_voxels"] > row["differing_ties"]:
+            raise AgreementError(
+                f"{name} gives another mask than Keras: {row['differing_voxels']} of "
+                f"{self.voxels} voxels differ, {row['differing_ties']} of them ties within "
+                f"{tie_margin:g}; the largest margin is {row['largest_differing_margin']:.3g}"
+            )
+
+
+def _load_saved_model(folder: Path):
+    loaded = tf.saved_model.load(str(folder))
+    segment = loaded.signatures["segment"]
+
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = segment(image=tf.constant(image[None], tf.float32))
+        return {name: value.numpy()[0] for name, value in outputs.items()}
+
+    run.keep = loaded  # the signature alone does not keep the variables alive
+    return run

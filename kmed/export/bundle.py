@@ -1,0 +1,375 @@
+"""Preprocessor, network and decoder as one artefact, on disk as TensorFlow Serving wants it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kmed
+from kmed.export.card import write_card
+from kmed.export.decoder import SegmentationDecoder
+from kmed.export.fold import fold_batch_norm
+from kmed.export.graph import rebuild, reduction
+from kmed.export.planes import pool_in_planes
+from kmed.export.saved_model import export_saved_model
+from kmed.export.tflite import export_tflite
+from kmed.export.versions import latest_version, new_version
+from kmed.export.warmup import write_warmup
+from kmed.layers import CropLike, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
+from kmed.preprocessors import UNITS
+
+FITS = ("resize", "pad", "tile")
+FOLDING_TOLERANCE = 1e-5  # of probabilities
+
+
+class Bundle:
+    """A segmentation network from raw pixels to a mask of the same size.
+
+    `model` takes float32 `(B, [D,] H, W, C)` of any size in the preprocessor's units and gives
+    "labels", int32 `(B, [D,] H, W)`, and "probabilities", float32 `(B, [D,] H, W, K)`.
+
+    Args:
+        name: name of the artefact: letters, digits, "_", "-" and ".".
+        preprocessor: a model of `kmed.preprocessors`.
+        network: a functional model that gives logits, or a dictionary with "logits".
+        labels: names of the classes, background first. A network of one logit has two.
+        fit: how an image of any size meets the network. "resize": resized to `size`, the logits
+            resized back. "pad": its edge repeated up to a multiple of 2**(levels-1), then cropped.
+            "tile": mirrored outwards for a network of valid convolutions (the whole image is one
+            tile).
+        size: spatial size of "resize" and of the TFLite file, in pixels; by default the network's
+            own input size (the output size of a network of valid convolutions).
+        levels: resolutions of the network, the bottom counted; by default read from its strides.
+        spacing_mm: voxel size of the training images along each spatial axis, for whoever
+            resamples; the bundle itself does not.
+        metadata: further facts for bundle.json (values that JSON has). No patient's data.
+
+    Raises:
+        ValueError: if an argument is outside of what is said above.
+
+    With "pad" and "tile" a network of fixed size is copied, weights included, for any size.
+
+    Example:
+        >>> from kmed import preprocessors
+        >>> image = keras.Input((8, 8, 1))
+        >>> network = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(image))
+        >>> bundle = Bundle("tiny", preprocessors.xray(), network, fit="pad")
+        >>> labels, probabilities = bundle.predict(np.zeros((5, 7, 1), "int16"))
+        >>> labels.shape, probabilities.shape
+        ((5, 7), (5, 7, 2))
+    """
+
+    def __init__(
+        self,
+        name: str,
+        preprocessor: keras.Model,
+        network: keras.Model,
+        *,
+        labels: Sequence[str] = ("background", "foreground"),
+        fit: str = "resize",
+        size: Sequence[int] | None = None,
+        levels: int | None = None,
+        spacing_mm: Sequence[float] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ):
+        """Check the parts against each other and join them."""
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+            raise ValueError(
+                f'`name` becomes a folder: letters, digits, "_", "-" and "."; received {name!r}'
+            )
+        if fit not in FITS:
+            raise ValueError(f"`fit` must be one of {FITS}; received {fit!r}")
+        self.name, self.fit = name, fit
+        self.preprocessor, self.network = preprocessor, network
+        self.labels, self.metadata = tuple(labels), dict(metadata or {})
+        self.spacing_mm = None if spacing_mm is None else tuple(float(s) for s in spacing_mm)
+        self.levels = levels or reduction(network).bit_length()
+        own = network.input_shape if fit != "tile" else _logits_shape(network.output_shape)
+        self.size = tuple(size or own[1:-1])
+        if None in self.size:
+            self.size = None
+        self._check()
+        if fit != "resize" and None not in network.input_shape[1:]:
+            channels = network.input_shape[-1]
+            self.network = rebuild(network, input_shape=(*[None] * self.rank, channels))
+        self._check_margin()
+        self.model = self._join(self.network)
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes, 2 or 3."""
+        return len(self.network.input_shape) - 2
+
+    @property
+    def channels(self) -> int:
+        """Channels of the raw image."""
+        return self.preprocessor.input_shape[-1]
+
+    @cached_property
+    def inference_model(self) -> keras.Model:
+        """`model` with its batch normalisations folded, where that changes less than 1e-5."""
+        folded = self._join(fold_batch_norm(self.network))
+        image = self.example_image()[None]
+        change = self.model(image, training=False)["probabilities"]
+        change -= folded(image, training=False)["probabilities"]
+        worst = float(keras.ops.max(keras.ops.abs(change)))
+        return folded if worst <= FOLDING_TOLERANCE else self.model
+
+    @cached_property
+    def tflite_model(self) -> keras.Model:
+        """`inference_model` out of layers that TFLite's built-in operators can compute."""
+        network = self.inference_model.get_layer(self.network.name)
+        planar = pool_in_planes(network)
+        return self.inference_model if planar is network else self._join(planar)
+
+    def predict(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Segment one image or volume.
+
+        Args:
+            image: `(H, W, C)` or `(D, H, W, C)` of any size and number type, in the
+                preprocessor's units.
+
+        Returns:
+            Labels, uint8 `(H, W)` or `(D, H, W)`, and probabilities, float32 `(..., K)`.
+
+        Raises:
+            ValueError: if the image's rank or channels are not the bundle's.
+        """
+        image = np.asarray(image)
+        if image.ndim != self.rank + 1 or image.shape[-1] != self.channels or 0 in image.shape:
+            raise ValueError(
+                f"`image` must be {'(D, H, W, C)' if self.rank == 3 else '(H, W, C)'} with "
+                f'{self.channels} channels for the bundle "{self.name}"; '
+                f"received shape {image.shape}"
+            )
+        # A tf.function: keras' own predict takes twice as long for a single image.
+        outputs = self._function(tf.constant(image[None], tf.float32))
+        return outputs["labels"].numpy()[0].astype("uint8"), outputs["probabilities"].numpy()[0]
+
+    def example_image(self, seed: int = 0) -> np.ndarray:
+        """Noise of the bundle's size, for warm-up requests and timing.
+
+        Args:
+            seed: seed of the noise.
+
+        Returns:
+            float32 `(H, W, C)` or `(D, H, W, C)` in [0, 255].
+        """
+        multiple = 2 ** (self.levels - 1)
+        size = self.size or (2 * multiple,) * self.rank
+        return np.random.default_rng(seed).uniform(0, 255, (*size, self.channels)).astype("float32")
+
+    def save(
+        self,
+        root: str | Path,
+        version: int | None = None,
+        *,
+        card: dict[str, Any] | None = None,
+        tflite: bool = True,
+        quantize: Sequence[str] = (),
+        representative: Iterable[np.ndarray] | None = None,
+    ) -> Path:
+        """Write the bundle as root/NAME/VERSION, all of it or nothing.
+
+        The folder holds saved_model.pb and variables/ with warm-up requests, model.keras,
+        model.tflite (and model_float16.tflite, model_int8.tflite), bundle.json, card.md and
+        card.json.
+
+        Args:
+            root: folder of all bundles, for example "saved_models".
+            version: a number that does not exist yet; by default the next one.
+            card: facts for the model card, see `kmed.export.write_card`.
+            tflite: False leaves TFLite out (for a network that it cannot hold).
+            quantize: further TFLite files, out of "float16" and "int8".
+            representative: raw images of the bundle's size, for "int8".
+
+        Returns:
+            The folder root/NAME/VERSION.
+
+        Raises:
+            FileExistsError: if the version exists.
+            UnsupportedOperatorError: if TFLite lacks an operator; nothing is written.
+            ValueError: if an argument is outside of what is said above.
+        """
+        if (tflite or quantize) and self.size is None:
+            raise ValueError(
+                "TFLite files have one fixed size and the network has none: give the bundle a "
+                "`size`, or save with tflite=False"
+            )
+        with new_version(Path(root) / self.name, version) as (folder, number):
+            export_saved_model(self.inference_model, folder)
+            write_warmup(folder, self.name, self.example_image()[None])
+            self.model.save(folder / "model.keras")
+            files = {None: "model.tflite"} if tflite else {}
+            files |= {kind: f"model_{kind}.tflite" for kind in quantize}
+            for kind, file in files.items():
+                export_tflite(self, folder / file, quantize=kind, representative=representative)
+            text = json.dumps(self._facts(number), indent=2, ensure_ascii=False)
+            (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+            write_card(folder, {"name": self.name, "version": number, **(card or {})})
+        return Path(root) / self.name / str(number)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Bundle:
+        """Load what `save` wrote.
+
+        Args:
+            path: root/NAME/VERSION, or root/NAME for its latest version.
+
+        Returns:
+            The bundle; its network is trainable as it was (batch normalisation not folded).
+
+        Raises:
+            FileNotFoundError: if the folder is no bundle.
+        """
+        folder = Path(path)
+        if not (folder / "bundle.json").is_file():
+            latest = latest_version(folder)
+            if latest is None or not (folder / str(latest) / "bundle.json").is_file():
+                raise FileNotFoundError(
+                    f"{folder} is no bundle: it must hold bundle.json and model.keras, or numbered "
+                    "folders that do (as `Bundle.save` writes them)"
+                )
+            folder /= str(latest)
+        facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        model = keras.models.load_model(folder / "model.keras", compile=False)
+        return cls(
+            facts["name"],
+            model.get_layer(facts["preprocessor"]),
+            model.get_layer(facts["network"]),
+            **{key: facts[key] for key in ("labels", "fit", "size", "levels", "spacing_mm")},
+            metadata=facts["metadata"],
+        )
+
+    @cached_property
+    def _function(self):
+        spec = tf.TensorSpec(self.model.input_shape, tf.float32)
+        return tf.function(
+            lambda image: self.model(image, training=False), input_signature=[spec], autograph=False
+        )
+
+    def _join(self, network: keras.Model) -> keras.Model:
+        image = keras.Input(self.preprocessor.input_shape[1:], dtype="float32", name="image")
+        x = self.preprocessor(image)
+        if self.fit == "resize":
+            x = ResizeTo(self.size, name="fit")(x)
+        elif self.fit == "pad":
+            x = PadToMultiple(2 ** (self.levels - 1), name="fit")(x)
+        else:
+            x = MirrorTile(self.levels, name="fit")(x)
+        logits = network(x)
+        logits = logits["logits"] if isinstance(logits, dict) else logits
+        back = ResizeLike if self.fit == "resize" else CropLike
+        logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
+        return keras.Model(image, SegmentationDecoder(name="decoder")(logits), name=self.name)
+
+    def _check(self) -> None:
+        network, preprocessor = self.network, self.preprocessor
+        if self.rank not in (2, 3) or len(preprocessor.input_shape) != self.rank + 2:
+            raise ValueError(
+                "`preprocessor` and `network` must both be 2D or both 3D; received input shapes "
+                f"{preprocessor.input_shape} and {network.input_shape}"
+            )
+        if preprocessor.output_shape[-1] != network.input_shape[-1]:
+            raise ValueError(
+                "the preprocessor must give as many channels as the network takes; received "
+                f"{preprocessor.output_shape[-1]} and {network.input_shape[-1]}"
+            )
+        if preprocessor.name == network.name:
+            raise ValueError(
+                "`preprocessor` and `network` must have different names; received "
+                f'"{network.name}" twice'
+            )
+        outputs = _logits_shape(network.output_shape)[-1]
+        if len(self.labels) != max(outputs, 2):
+            raise ValueError(
+                f"`labels` must name {max(outputs, 2)} classes, background first, for a network "
+                f"of {outputs} outputs; received {self.labels}"
+            )
+        if self.spacing_mm is not None and len(self.spacing_mm) != self.rank:
+            raise ValueError(
+                f"`spacing_mm` needs {self.rank} numbers; received {self.spacing_mm}"
+            )
+        if self.size is None and self.fit == "resize":
+            raise ValueError(
+                'fit="resize" needs a size: the network has none, so give the bundle a `size`'
+            )
+        if self.size is not None and len(self.size) != self.rank:
+            raise ValueError(f"`size` needs {self.rank} numbers; received {self.size}")
+        own = network.input_shape[1:-1]
+        if self.fit == "resize" and any(o not in (None, s) for o, s in zip(own, self.size)):
+            raise ValueError(
+                f'fit="resize" resizes to the network\'s own size {own}; received size {self.size}'
+            )
+
+    def _check_margin(self) -> None:
+        """The network's output must be as large as `fit` takes it to be."""
+        if self.fit == "tile":
+            frame = MirrorTile(self.levels)
+            shape = (1, *[2 ** (self.levels - 1)] * self.rank, 1)
+            framed, margin = frame.compute_output_shape(shape)[1], frame.margin
+        else:
+            framed, margin = 2 * 2 ** (self.levels - 1), 0
+        sizes = (framed,) * self.rank
+        if self.fit == "resize":
+            sizes = self.size
+        shape = self.network.compute_output_shape((1, *sizes, self.network.input_shape[-1]))
+        received = _logits_shape(shape)[1:-1]
+        wanted = tuple(size - margin for size in sizes)
+        if tuple(received) != wanted:
+            raise ValueError(
+                f'with fit="{self.fit}" and {self.levels} levels the network must give {wanted} '
+                f"for an input of {tuple(sizes)}; it gives {tuple(received)}. Use "
+                'fit="tile" for valid convolutions and fit="pad" or "resize" for all others, and '
+                "give `levels` where the network's strides do not tell them"
+            )
+
+    def _facts(self, version: int) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": version,
+            "labels": self.labels,
+            "fit": self.fit,
+            "size": self.size,
+            "levels": self.levels,
+            "spacing_mm": self.spacing_mm,
+            "input": {
+                "name": "image",
+                "rank": self.rank,
+                "channels": self.channels,
+                "units": UNITS.get(self.preprocessor.name, "as the preprocessor takes them"),
+            },
+            "outputs": {
+                "labels": "int32, class index of each voxel",
+                "probabilities": "float32, of each class in the last axis",
+            },
+            "preprocessor": self.preprocessor.name,
+            "network": self.network.name,
+            "batch_norm_folded": self.inference_model is not self.model,
+            "versions": versions(),
+            "metadata": self.metadata,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made an artefact: kmed, keras, tensorflow, numpy and python."""
+    return {
+        "kmed": kmed.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _logits_shape(shape):
+    return tuple(shape["logits"] if isinstance(shape, dict) else shape)

@@ -1,0 +1,328 @@
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from highdicom.image import get_volume_from_series
+from scipy.spatial.transform import Rotation
+
+from kmed.data.dicom import dicom_series, read_series
+from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.nifti import write_nifti
+from kmed.data.sample import DataError
+
+SHAPE = (5, 6, 7)
+AXIAL = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])
+
+
+def make(folder: Path, affine=AXIAL, *, modality="CT", patient="p1", name="ct") -> list[Path]:
+    study = StudyHeader(patient_id=patient, patient_name="A^B", entropy=(patient,), date="20250101")
+    array = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    return write_series(
+        folder, array, affine, study, modality=modality, name=name, number=1
+    )  # fmt: skip
+
+
+def edit(file, **attributes):
+    ds = pydicom.dcmread(file)
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(ds, keyword)
+        else:
+            setattr(ds, keyword, value)
+    ds.save_as(file)
+
+
+@pytest.fixture
+def series(tmp_path):
+    folder = tmp_path / "study" / "ct"
+    return folder, make(folder)
+
+
+def reference(files):
+    """The same volume by highdicom, turned to kmed's axes."""
+    volume = get_volume_from_series([pydicom.dcmread(file) for file in files])
+    return volume.to_patient_orientation(("H", "P", "L"))
+
+
+def test_plain_series(series):
+    folder, files = series
+    read = read_series(folder)
+    np.testing.assert_array_equal(read.array, np.arange(np.prod(SHAPE)).reshape(SHAPE))
+    np.testing.assert_allclose(read.affine, AXIAL)
+    assert read.array.dtype == np.int16 and read.modality == "CT"
+    assert read.spacing_mm == pytest.approx((2.5, 0.7, 0.8))
+    assert read.files == tuple(map(str, files))
+    assert read_series(list(reversed(files))).files == read.files
+    assert read_series(iter(files)).files == read.files
+
+
+def rotation(x, y, z):
+    return Rotation.from_euler("xyz", (x, y, z), degrees=True).as_matrix()
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (12, -7, 20), (90, 0, 0), (0, 90, 10), (180, 0, 95)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_any_orientation_keeps_each_voxel_in_its_place(tmp_path, angles, order):
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(*angles)[:, order] * (2.5, 0.7, 0.8)
+    affine[:3, 3] = 10.5, -20.25, 7.0
+    if np.linalg.det(affine[:3, :3]) > 0:  # slice, row, column of DICOM are left-handed
+        affine[:3, 0] *= -1
+    files = make(tmp_path / "any", affine)
+    read = read_series(tmp_path / "any")
+    # Each voxel by the equation of the standard (PS3.3 C.7.6.2.1-1), in plain loops.
+    back = np.linalg.inv(read.affine)
+    for file in files:
+        ds = pydicom.dcmread(file)
+        x, y = np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
+        for row, column in ((0, 0), (5, 6), (2, 3)):
+            place = np.array(ds.ImagePositionPatient, float)
+            place = place + x * ds.PixelSpacing[1] * column + y * ds.PixelSpacing[0] * row
+            index = back @ (*place, 1)
+            np.testing.assert_allclose(index, np.rint(index), atol=1e-4)
+            at = tuple(np.rint(index[:3]).astype(int))
+            assert read.array[at] == ds.pixel_array[row, column] - 1024.0
+    # Canonical: each axis runs, more than along others, to superior, posterior, left.
+    directions = read.affine[:3, :3] / np.array(read.spacing_mm)
+    assert np.trace(directions[[2, 1, 0]]) > 1.4
+    assert (np.diag(directions[[2, 1, 0]]) > 0).all()
+    expected = reference(files)
+    np.testing.assert_allclose(expected.affine, read.affine, atol=1e-4)
+    np.testing.assert_array_equal(expected.array, read.array)
+
+
+def test_siemens_oblique_series_as_highdicom_reads_it(shared_data):
+    folder = shared_data / "data" / "dicom" / "mr_series_siemens_t1post"
+    read = read_series(folder)
+    expected = reference(sorted(folder.glob("*.dcm")))
+    np.testing.assert_array_equal(read.array, expected.array)
+    np.testing.assert_allclose(read.affine, expected.affine, atol=2e-3)
+    assert read.spacing_mm == pytest.approx((6.5, 0.6875, 0.6875), abs=1e-4)
+    assert read.array.shape == (22, 320, 280) and read.modality == "MR"
+
+
+def test_ge_time_points_as_dcm2niix_converts_them(shared_data):
+    base = shared_data / "data" / "dicom" / "dcm_qa_nih"
+    files = sorted((base / "In" / "20180918GE" / "mr_0004").glob("*.dcm"))
+    with pytest.raises(DataError, match="two slices at one position"):
+        read_series(files)
+    image = nib.as_closest_canonical(nib.load(base / "Ref" / "DCM2NIIX_regression_test_4.nii"))
+    volumes = np.asarray(image.dataobj)  # x to right, y to anterior, z to superior
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    for time in (0, 7):
+        read = read_series(files[15 * time : 15 * (time + 1)])
+        expected = volumes[::-1, ::-1, :, time].transpose(2, 1, 0)
+        np.testing.assert_array_equal(read.array, expected)
+    corner = lps @ (volumes.shape[0] - 1, volumes.shape[1] - 1, 0, 1)
+    np.testing.assert_allclose(read.affine[:, 3], corner, atol=1e-3)
+    np.testing.assert_allclose(read.spacing_mm, image.header.get_zooms()[2::-1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("dcm_qa_ct", r"sheared by 18\.5 degrees \(gantry tilt\)"),
+        ("dcm_qa_nih/In/20180918Si/mr_0003", "mosaic"),
+        ("dcm_qa_agfa/Siemens", "multi-frame"),
+        ("wg04/REF", "4 series; choose one with series_uid"),
+        ("dcmqi/sr-example", "no DICOM images found"),
+    ],
+)
+def test_what_is_not_a_plain_series_is_refused(shared_data, folder, said):
+    with pytest.raises(DataError, match=said):
+        read_series(shared_data / "data" / "dicom" / folder)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_malformed_files_are_refused_by_name(shared_data):
+    files = sorted((shared_data / "data" / "dicom" / "malformed").rglob("*.dcm"))
+    assert len(files) > 30
+    for file in files:
+        with pytest.raises(DataError, match=file.name):
+            read_series(file)
+
+
+def test_several_series_in_one_folder(tmp_path):
+    make(tmp_path / "a")
+    make(tmp_path / "b", name="late")
+    for file in (tmp_path / "b").iterdir():
+        file.rename(tmp_path / "a" / f"b-{file.name}")
+    with pytest.raises(DataError, match=r"2 series; choose one with series_uid=\n.*5 slices") as e:
+        read_series(tmp_path / "a")
+    uid = str(e.value).splitlines()[2].split(":")[0].strip()
+    assert read_series(tmp_path / "a", series_uid=uid).series_uid == uid
+    with pytest.raises(DataError, match=r"no series 1\.2\.3; there are"):
+        read_series(tmp_path / "a", series_uid="1.2.3")
+    ids = [sample.id for sample in dicom_series(tmp_path / "a")]
+    assert len(set(ids)) == 2 and all(i.startswith("a/1.2.") for i in ids)
+
+
+def test_missing_slice_names_the_gap(series):
+    folder, files = series
+    files[2].unlink()
+    with pytest.raises(DataError, match=r"slice-0002.*slice-0004.*a gap of 5\.000 mm.*2\.500 mm"):
+        read_series(folder)
+
+
+def test_uneven_spacing_duplicate_and_shear(series):
+    folder, files = series
+    edit(files[4], ImagePositionPatient=[-30, 12, 110.3])
+    with pytest.raises(DataError, match=r"slice-0004.*slice-0005.*a gap of 2\.800 mm"):
+        read_series(folder)
+    edit(files[4], ImagePositionPatient=[-30, 12, 107.5])
+    with pytest.raises(DataError, match=r"slice-0004.*slice-0005.*two slices at one position"):
+        read_series(folder)
+    edit(files[4], ImagePositionPatient=[-30, 12.5, 110])
+    with pytest.raises(DataError, match=r"sheared by|slice is missing or the spacing uneven"):
+        read_series(folder)
+
+
+def test_rounded_positions_are_accepted(tmp_path):
+    affine = AXIAL.copy()
+    affine[2, 0] = 1.25
+    for file in make(tmp_path / "ct", affine):
+        ds = pydicom.dcmread(file)
+        x, y, z = ds.ImagePositionPatient
+        edit(file, ImagePositionPatient=[x, y, round(float(z), 1)])
+    assert read_series(tmp_path / "ct").spacing_mm[0] == pytest.approx(1.25, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"PixelSpacing": [0.7, 0.9]}, "one PixelSpacing"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.8, 0.6]}, "one ImageOrientationPatient"),
+        ({"FrameOfReferenceUID": "1.2.3"}, "frame of reference"),
+        ({"ImagePositionPatient": None}, "needs ImagePositionPatient"),
+        ({"PixelSpacing": [0, 0.8]}, "above 0"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "only MONOCHROME2.*'MONOCHROME1'"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "only MONOCHROME2.*'RGB'"),
+        ({"NumberOfFrames": 2}, "multi-frame"),
+        ({"RescaleSlope": None}, "needs RescaleSlope and RescaleIntercept"),
+        ({"PixelData": b"\0\0"}, "can't be decoded"),
+        ({"PixelData": bytes(4 * 6 * 7)}, r"decoded to \(2, 6, 7\)"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
+        ({"Rows": None}, "without rows or columns"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The number of bytes of pixel data:UserWarning")
+def test_one_odd_slice_is_refused_by_name(series, change, said):
+    folder, files = series
+    edit(files[3], **change)
+    with pytest.raises(DataError, match=said) as error:
+        read_series(folder)
+    assert "slice-0004.dcm" in str(error.value)
+
+
+def test_mixed_size(series):
+    folder, files = series
+    edit(files[3], Rows=7, Columns=6)
+    with pytest.raises(DataError, match=r"slice-0004.*one size \(rows, columns\).*\(7, 6\)"):
+        read_series(folder)
+
+
+def test_unknown_transfer_syntax(series):
+    folder, files = series
+    raw = files[0].read_bytes()
+    files[0].write_bytes(raw.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"))
+    with pytest.raises(DataError, match=r"slice-0001\.dcm: .*can't be decoded"):
+        read_series(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 131, 400, 900, -20])
+def test_cut_off_files_are_refused_by_name(series, keep):
+    folder, files = series
+    files[1].write_bytes(files[1].read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"slice-0002\.dcm"):
+        read_series(folder)
+
+
+def test_other_files_in_the_folder(series):
+    folder, _ = series
+    for name in ("DICOMDIR", ".DS_Store", "notes.txt", "mask.nii.gz"):
+        (folder / name).write_text("not an image")
+    assert read_series(folder).array.shape == SHAPE
+    (folder / "IM0007").write_text("not an image")
+    with pytest.raises(DataError, match="IM0007: not a DICOM file"):
+        read_series(folder)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(DataError, match="no DICOM images found"):
+        read_series(tmp_path)
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        read_series(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no DICOM images found"):
+        read_series([])
+
+
+def test_rescale_is_per_slice_and_fractions_give_float32(series):
+    folder, files = series
+    edit(files[1], RescaleSlope=2, RescaleIntercept=-1000)
+    read = read_series(folder)
+    stored = np.arange(42, 84).reshape(6, 7) + 1024
+    np.testing.assert_array_equal(read.array[1], stored * 2 - 1000)
+    assert read.array.dtype == np.int16
+    edit(files[1], RescaleSlope=0.5, RescaleIntercept=-0.25)
+    read = read_series(folder)
+    assert read.array.dtype == np.float32
+    np.testing.assert_allclose(read.array[1], stored * 0.5 - 0.25)
+    np.testing.assert_array_equal(read.array[0].ravel(), np.arange(42))
+
+
+def test_single_slice_takes_its_thickness(series):
+    _, files = series
+    assert read_series(files[0]).spacing_mm == pytest.approx((2.5, 0.7, 0.8))
+    edit(files[0], SliceThickness=None)
+    with pytest.raises(DataError, match="single slice needs SliceThickness"):
+        read_series(files[0])
+
+
+def test_masks(tmp_path):
+    make(tmp_path / "in" / "a" / "ct", patient="a")
+    make(tmp_path / "in" / "b" / "ct", patient="b")
+    masks = tmp_path / "masks"
+    (masks / "a").mkdir(parents=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1, 2, 3] = 2
+    write_nifti(masks / "a" / "ct.nii.gz", mask, AXIAL)
+    with pytest.raises(DataError, match=r"no mask; expected b/ct\.nii\.gz or b/ct\.nii in"):
+        dicom_series(tmp_path / "in", masks=masks)
+    shutil.copytree(masks / "a", masks / "b")
+    samples = dicom_series(tmp_path / "in", masks=masks)
+    assert [(s.id, s.patient) for s in samples] == [("a/ct", "a"), ("b/ct", "b")]
+    arrays = samples[0].read()
+    np.testing.assert_array_equal(arrays.mask, mask)
+    assert arrays.image.shape == (*SHAPE, 1) and len(samples[0].files) == 6
+    moved = AXIAL.copy()
+    moved[0, 3] += 0.01
+    write_nifti(masks / "a" / "ct.nii.gz", mask, moved)
+    with pytest.raises(DataError, match=r"ct\.nii\.gz: must lie on the grid of .*0\.01 mm"):
+        samples[0].read()
+
+
+def test_masks_by_the_name_of_the_series_folder(tmp_path):
+    make(tmp_path / "in" / "x" / "one")
+    make(tmp_path / "in" / "x" / "two", patient="p2")
+    (tmp_path / "masks").mkdir()
+    for name in ("one", "two"):
+        write_nifti(tmp_path / "masks" / f"{name}.nii", np.ones(SHAPE, np.uint8), AXIAL)
+    samples = dicom_series(tmp_path / "in", masks=tmp_path / "masks")
+    assert [s.read().mask.sum() for s in samples] == [210, 210]
+
+
+def test_patients_and_modality(tmp_path):
+    make(tmp_path / "ct")
+    make(tmp_path / "mr", modality="MR", name="mr")
+    assert [s.id for s in dicom_series(tmp_path, modality="mr")] == ["mr"]
+    with pytest.raises(DataError, match="no series of modality 'PT'"):
+        dicom_series(tmp_path, modality="PT")
+    for file in (tmp_path / "mr").iterdir():
+        edit(file, PatientID="")
+    with pytest.raises(DataError, match="mr: every slice of a series must have one Patient ID"):
+        dicom_series(tmp_path)
+    samples = dicom_series(tmp_path, patient=lambda folder: folder.name)
+    assert [s.patient for s in samples] == ["ct", "mr"]
