@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 import keras
 
 from kmed import applications
+from kmed.export import bundle_folder
 from kmed.tasks import segmentation
 
 
@@ -70,3 +73,25 @@ def find(name: str) -> Row:
     if name not in CATALOG:
         raise ValueError(f"the catalogue has no {name!r}; it has {', '.join(CATALOG)}")
     return CATALOG[name]
+
+
+def task_of(bundle_path: str | Path) -> ModuleType:
+    """Find the flow that a bundle belongs to.
+
+    Args:
+        bundle_path: saved_models/NAME or saved_models/NAME/VERSION.
+
+    Returns:
+        The task's module.
+
+    Raises:
+        FileNotFoundError: if there is no bundle.
+        ValueError: if the bundle is of a task that this version does not have.
+    """
+    folder = bundle_folder(bundle_path)
+    facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    name = facts["metadata"].get("task", "segmentation")
+    tasks = {row.task.__name__.rpartition(".")[2]: row.task for row in CATALOG.values()}
+    if name not in tasks:
+        raise ValueError(f"{folder} is for the task {name!r}; this kmed has {', '.join(tasks)}")
+    return tasks[name]

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kmed import preprocessors
+from kmed.export import export_tflite, run_tflite
 from kmed.preprocessors import ct, mr, preprocess_array, rgb, xray
 
 
@@ -59,7 +60,7 @@ def test_images_of_a_batch_do_not_mix():
 
 @pytest.mark.parametrize("make", [ct, mr, xray, rgb])
 @pytest.mark.parametrize("rank", [2, 3])
-def test_saved_and_exported_models_agree(make, rank, tmp_path, tflite):
+def test_saved_and_exported_models_agree(make, rank, tmp_path):
     model = make(rank=rank)
     assert model.name in preprocessors.UNITS
     shape = (1, *(8, 10, 12)[3 - rank :], model.input_shape[-1])
@@ -74,26 +75,9 @@ def test_saved_and_exported_models_agree(make, rank, tmp_path, tflite):
     served = tf.saved_model.load(tmp_path / "p").serve(image)
     np.testing.assert_allclose(served, expected, atol=1e-6)
 
-    np.testing.assert_allclose(tflite(model, image), expected, atol=1e-5)
-
-
-@pytest.fixture
-def tflite():
-    """Convert with built-in operators only, and run."""
-
-    def run(model, image):
-        function = tf.function(lambda x: model(x, training=False))
-        concrete = function.get_concrete_function(tf.TensorSpec(image.shape))
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        with pytest.warns(UserWarning, match="tf.lite.Interpreter is deprecated"):
-            interpreter = tf.lite.Interpreter(model_content=converter.convert())
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-        interpreter.invoke()
-        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-
-    return run
+    path = export_tflite(model, tmp_path / "p.tflite", size=shape[1:-1])
+    (lite,) = run_tflite(path, image[0]).values()
+    np.testing.assert_allclose(lite, expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

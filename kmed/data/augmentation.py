@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import keras
 import tensorflow as tf
 
+FLIPS = ("all", "horizontal", "none")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -17,8 +19,8 @@ class Augmentation:
     displacements on a coarse grid); Isensee et al. 2021, supplementary note 4 (the rest).
 
     Attributes:
-        flip: mirror each spatial axis with probability 1/2. Turn it off where left and right are
-            different classes.
+        flip: "all" mirrors each spatial axis with probability 1/2, "horizontal" only the last
+            (left and right), "none" nothing: right where left and right are different classes.
         rotation_degrees: largest rotation in the plane of the last two axes, either way.
         zoom: largest relative change of size, either way.
         elastic: standard deviation of the displacement of a node, as a fraction of the image.
@@ -28,7 +30,7 @@ class Augmentation:
         noise: largest standard deviation of white noise, in units of the normalised image.
     """
 
-    flip: bool = True
+    flip: str = "all"
     rotation_degrees: float = 15.0
     zoom: float = 0.15
     elastic: float = 0.02
@@ -38,7 +40,9 @@ class Augmentation:
     noise: float = 0.1
 
     def __post_init__(self):
-        for field in fields(self):
+        if self.flip not in FLIPS:
+            raise ValueError(f"`flip` must be one of {FLIPS}; received {self.flip!r}")
+        for field in fields(self)[1:]:
             value = getattr(self, field.name)
             if value < 0 or not math.isfinite(value):
                 raise ValueError(f"`{field.name}` must be 0 or greater; received {value}")
@@ -88,9 +92,10 @@ def _coordinates(shape, rank, seed, augmentation):
     seeds = tf.unstack(tf.random.split(seed, 4))
     size = tf.cast(shape, tf.float32)
     axes = [tf.range(size[axis]) - (size[axis] - 1) / 2 for axis in range(rank)]  # from the centre
-    if augmentation.flip:
-        signs = tf.cast(tf.random.stateless_uniform([rank], seeds[0]) < 0.5, tf.float32) * 2 - 1
-        axes = [axis * signs[i] for i, axis in enumerate(axes)]
+    flipped = {"all": range(rank), "horizontal": [rank - 1], "none": []}[augmentation.flip]
+    signs = tf.cast(tf.random.stateless_uniform([rank], seeds[0]) < 0.5, tf.float32) * 2 - 1
+    for i in flipped:
+        axes[i] = axes[i] * signs[i]
     grid = tf.meshgrid(*axes, indexing="ij")
     angle = _between(seeds[1], math.radians(augmentation.rotation_degrees))
     # One factor for all axes: a changed aspect ratio is a changed anatomy.

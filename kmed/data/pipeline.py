@@ -78,9 +78,7 @@ def training_batches(
 
     def example(entry, example_seed):
         placing, changing = tf.unstack(tf.random.split(example_seed, 2))
-        image, mask, weight = loader.load(
-            entry, tf.random.stateless_uniform([3 + rank], placing)
-        )
+        image, mask, weight = loader.load(entry, tf.random.stateless_uniform([3 + rank], placing))
         if augmentation is not None:
             image, mask, weight = augment(image, mask, weight, changing, augmentation)
         return loader.trim(image, mask, weight)

@@ -15,12 +15,14 @@ from kmed.export.tflite import (
     operators,
     run_tflite,
 )
+from kmed.export.versions import bundle_folder
 from kmed.export.warmup import predict_request, write_warmup
 
 __all__ = [
     "AgreementError",
     "Bundle",
     "UnsupportedOperatorError",
+    "bundle_folder",
     "check_agreement",
     "export_onnx",
     "export_openvino",

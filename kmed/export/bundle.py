@@ -16,18 +16,16 @@ import tensorflow as tf
 
 import kmed
 from kmed.export.card import write_card
-from kmed.export.decoder import SegmentationDecoder
 from kmed.export.fold import fold_batch_norm
 from kmed.export.graph import rebuild, reduction
+from kmed.export.join import FITS, check_margin, check_parts, join, logits_of
 from kmed.export.planes import pool_in_planes
 from kmed.export.saved_model import export_saved_model
 from kmed.export.tflite import export_tflite
-from kmed.export.versions import latest_version, new_version
+from kmed.export.versions import bundle_folder, new_version
 from kmed.export.warmup import write_warmup
-from kmed.layers import CropLike, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
 from kmed.preprocessors import UNITS
 
-FITS = ("resize", "pad", "tile")
 FOLDING_TOLERANCE = 1e-5  # of probabilities
 
 
@@ -56,7 +54,8 @@ class Bundle:
     Raises:
         ValueError: if an argument is outside of what is said above.
 
-    With "pad" and "tile" a network of fixed size is copied, weights included, for any size.
+    With "pad" and "tile" a network of fixed size is copied, weights included, for any size. A
+    network of mixed precision is copied to float32: half precision belongs to the training.
 
     Example:
         >>> from kmed import preprocessors
@@ -93,16 +92,18 @@ class Bundle:
         self.labels, self.metadata = tuple(labels), dict(metadata or {})
         self.spacing_mm = None if spacing_mm is None else tuple(float(s) for s in spacing_mm)
         self.levels = levels or reduction(network).bit_length()
-        own = network.input_shape if fit != "tile" else _logits_shape(network.output_shape)
+        own = network.input_shape if fit != "tile" else logits_of(network.output).shape
         self.size = tuple(size or own[1:-1])
         if None in self.size:
             self.size = None
-        self._check()
+        check_parts(self)
+        if any(layer.compute_dtype != "float32" for layer in network.layers):
+            self.network = rebuild(self.network, dtype="float32")
         if fit != "resize" and None not in network.input_shape[1:]:
             channels = network.input_shape[-1]
-            self.network = rebuild(network, input_shape=(*[None] * self.rank, channels))
-        self._check_margin()
-        self.model = self._join(self.network)
+            self.network = rebuild(self.network, input_shape=(*[None] * self.rank, channels))
+        check_margin(self)
+        self.model = join(self, self.network)
 
     @property
     def rank(self) -> int:
@@ -117,7 +118,7 @@ class Bundle:
     @cached_property
     def inference_model(self) -> keras.Model:
         """`model` with its batch normalisations folded, where that changes less than 1e-5."""
-        folded = self._join(fold_batch_norm(self.network))
+        folded = join(self, fold_batch_norm(self.network))
         image = self.example_image()[None]
         change = self.model(image, training=False)["probabilities"]
         change -= folded(image, training=False)["probabilities"]
@@ -129,7 +130,7 @@ class Bundle:
         """`inference_model` out of layers that TFLite's built-in operators can compute."""
         network = self.inference_model.get_layer(self.network.name)
         planar = pool_in_planes(network)
-        return self.inference_model if planar is network else self._join(planar)
+        return self.inference_model if planar is network else join(self, planar)
 
     def predict(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Segment one image or volume.
@@ -231,15 +232,7 @@ class Bundle:
         Raises:
             FileNotFoundError: if the folder is no bundle.
         """
-        folder = Path(path)
-        if not (folder / "bundle.json").is_file():
-            latest = latest_version(folder)
-            if latest is None or not (folder / str(latest) / "bundle.json").is_file():
-                raise FileNotFoundError(
-                    f"{folder} is no bundle: it must hold bundle.json and model.keras, or numbered "
-                    "folders that do (as `Bundle.save` writes them)"
-                )
-            folder /= str(latest)
+        folder = bundle_folder(path)
         facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         model = keras.models.load_model(folder / "model.keras", compile=False)
         return cls(
@@ -256,82 +249,6 @@ class Bundle:
         return tf.function(
             lambda image: self.model(image, training=False), input_signature=[spec], autograph=False
         )
-
-    def _join(self, network: keras.Model) -> keras.Model:
-        image = keras.Input(self.preprocessor.input_shape[1:], dtype="float32", name="image")
-        x = self.preprocessor(image)
-        if self.fit == "resize":
-            x = ResizeTo(self.size, name="fit")(x)
-        elif self.fit == "pad":
-            x = PadToMultiple(2 ** (self.levels - 1), name="fit")(x)
-        else:
-            x = MirrorTile(self.levels, name="fit")(x)
-        logits = network(x)
-        logits = logits["logits"] if isinstance(logits, dict) else logits
-        back = ResizeLike if self.fit == "resize" else CropLike
-        logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
-        return keras.Model(image, SegmentationDecoder(name="decoder")(logits), name=self.name)
-
-    def _check(self) -> None:
-        network, preprocessor = self.network, self.preprocessor
-        if self.rank not in (2, 3) or len(preprocessor.input_shape) != self.rank + 2:
-            raise ValueError(
-                "`preprocessor` and `network` must both be 2D or both 3D; received input shapes "
-                f"{preprocessor.input_shape} and {network.input_shape}"
-            )
-        if preprocessor.output_shape[-1] != network.input_shape[-1]:
-            raise ValueError(
-                "the preprocessor must give as many channels as the network takes; received "
-                f"{preprocessor.output_shape[-1]} and {network.input_shape[-1]}"
-            )
-        if preprocessor.name == network.name:
-            raise ValueError(
-                "`preprocessor` and `network` must have different names; received "
-                f'"{network.name}" twice'
-            )
-        outputs = _logits_shape(network.output_shape)[-1]
-        if len(self.labels) != max(outputs, 2):
-            raise ValueError(
-                f"`labels` must name {max(outputs, 2)} classes, background first, for a network "
-                f"of {outputs} outputs; received {self.labels}"
-            )
-        if self.spacing_mm is not None and len(self.spacing_mm) != self.rank:
-            raise ValueError(
-                f"`spacing_mm` needs {self.rank} numbers; received {self.spacing_mm}"
-            )
-        if self.size is None and self.fit == "resize":
-            raise ValueError(
-                'fit="resize" needs a size: the network has none, so give the bundle a `size`'
-            )
-        if self.size is not None and len(self.size) != self.rank:
-            raise ValueError(f"`size` needs {self.rank} numbers; received {self.size}")
-        own = network.input_shape[1:-1]
-        if self.fit == "resize" and any(o not in (None, s) for o, s in zip(own, self.size)):
-            raise ValueError(
-                f'fit="resize" resizes to the network\'s own size {own}; received size {self.size}'
-            )
-
-    def _check_margin(self) -> None:
-        """The network's output must be as large as `fit` takes it to be."""
-        if self.fit == "tile":
-            frame = MirrorTile(self.levels)
-            shape = (1, *[2 ** (self.levels - 1)] * self.rank, 1)
-            framed, margin = frame.compute_output_shape(shape)[1], frame.margin
-        else:
-            framed, margin = 2 * 2 ** (self.levels - 1), 0
-        sizes = (framed,) * self.rank
-        if self.fit == "resize":
-            sizes = self.size
-        shape = self.network.compute_output_shape((1, *sizes, self.network.input_shape[-1]))
-        received = _logits_shape(shape)[1:-1]
-        wanted = tuple(size - margin for size in sizes)
-        if tuple(received) != wanted:
-            raise ValueError(
-                f'with fit="{self.fit}" and {self.levels} levels the network must give {wanted} '
-                f"for an input of {tuple(sizes)}; it gives {tuple(received)}. Use "
-                'fit="tile" for valid convolutions and fit="pad" or "resize" for all others, and '
-                "give `levels` where the network's strides do not tell them"
-            )
 
     def _facts(self, version: int) -> dict[str, Any]:
         return {
@@ -369,7 +286,3 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _logits_shape(shape):
-    return tuple(shape["logits"] if isinstance(shape, dict) else shape)

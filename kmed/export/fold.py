@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from kmed.export.graph import called_once, output_layers, rebuild, sources
+from kmed.export.graph import called_once, operations, output_layers, rebuild, sources
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 _TRANSPOSED = (
@@ -60,13 +60,14 @@ def fold_batch_norm(network: keras.Model) -> keras.Model:
 def _foldable(network) -> dict[str, str]:
     """Names of normalisations and of the convolutions that take them in."""
     graph, once, outputs = sources(network), called_once(network), output_layers(network)
+    layers = operations(network)
     uses = [source for inputs in graph.values() for source in inputs]
     pairs = {}
     for name, inputs in graph.items():
-        norm = network.get_layer(name)
+        norm = layers[name]
         if not isinstance(norm, keras.layers.BatchNormalization) or len(inputs) != 1:
             continue
-        convolution = network.get_layer(inputs[0])
+        convolution = layers[inputs[0]]
         if (
             isinstance(convolution, _CONVOLUTIONS + _TRANSPOSED)
             and convolution.activation is keras.activations.linear

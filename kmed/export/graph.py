@@ -38,6 +38,11 @@ def output_layers(model: keras.Model) -> set[str]:
     return set(_names(model.get_config()["output_layers"]))
 
 
+def operations(model: keras.Model) -> dict[str, keras.Operation]:
+    """Layers and bare operations (of `keras.ops`) of a functional model by name."""
+    return {operation.name: operation for operation in model.operations}
+
+
 def reduction(model: keras.Model) -> int:
     """How much smaller than the image a network's coarsest feature map is, per axis.
 
@@ -49,8 +54,9 @@ def reduction(model: keras.Model) -> int:
         differ, the largest.
     """
     factor: dict[str, float] = {}
+    layers = operations(model)
     for name, inputs in sources(model).items():
-        layer = model.get_layer(name)
+        layer = layers[name]
         here = max((factor.get(source, 1.0) for source in inputs), default=1.0)
         if "UpSampling" in type(layer).__name__:
             here /= _largest(layer.size)
@@ -66,13 +72,15 @@ def rebuild(
     model: keras.Model,
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] = lambda layer: None,
     input_shape: tuple[int | None, ...] | None = None,
+    dtype: str | None = None,
 ) -> keras.Model:
-    """Copy a functional model, some of its layers or its input shape replaced.
+    """Copy a functional model, some of its layers, its input shape or its precision replaced.
 
     Args:
         model: a functional model of one input.
         replace: gives a new layer of the same name in place of a layer, or None to copy it.
         input_shape: new shape of the input without batch axis.
+        dtype: new dtype policy of every copied layer, for example "float32".
 
     Returns:
         A new model of the same layer names. Copied layers have the weights of the original;
@@ -83,7 +91,8 @@ def rebuild(
     def clone(layer):
         new = replace(layer)
         if new is None:
-            return layer.__class__.from_config(layer.get_config())
+            changed = {} if dtype is None else {"dtype": dtype}
+            return layer.__class__.from_config(layer.get_config() | changed)
         replaced.add(layer.name)
         return new
 

@@ -60,9 +60,7 @@ def load_onnx(path: str | Path, threads: int = 2):
         raise ImportError("running ONNX needs onnxruntime: pip install 'kmed[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:

@@ -46,7 +46,8 @@ def export_tflite(
         path: the file to write.
         size: spatial size of the file's input, in pixels; by default the model's own.
         quantize: None (float32), "float16" (weights in half precision) or "int8" (convolutions
-            and pooling in 8 bit integers; input, output, pre- and post-processing in float32).
+            and pooling in 8 bit integers, 2D only; input, output, pre- and post-processing in
+            float32).
         representative: images `(H, W, C)` or `(D, H, W, C)` of that size in raw units, from which
             "int8" takes its ranges; a hundred from the training set are plenty.
 
@@ -66,6 +67,11 @@ def export_tflite(
         raise ValueError(
             f"TFLite needs one fixed size: give `size`, {len(model.input_shape) - 2} numbers; "
             f"received {size}"
+        )
+    if quantize == "int8" and len(size) == 3:
+        raise ValueError(
+            'TFLite has no 3D convolution in 8 bits, so quantize="int8" would change nothing; '
+            'use "float16" for a smaller file'
         )
     constant = _Constant(model, size)
     concrete = constant.segment.get_concrete_function()
@@ -134,7 +140,7 @@ def load_tflite(path: str | Path, threads: int = 2):
     with _interpreter_may_move():
         interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    shape = tuple(signature.get_input_details()["image"]["shape"][1:])
+    shape = tuple(signature.get_input_details()["image"]["shape"][1:].tolist())
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:
         if np.shape(image) != shape:

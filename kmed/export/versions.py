@@ -67,3 +67,27 @@ def new_version(folder: str | Path, version: int | None = None) -> Iterator[tupl
             ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def bundle_folder(path: str | Path) -> Path:
+    """Find a bundle's folder.
+
+    Args:
+        path: root/NAME/VERSION, or root/NAME for its latest version.
+
+    Returns:
+        root/NAME/VERSION.
+
+    Raises:
+        FileNotFoundError: if the folder is no bundle.
+    """
+    folder = Path(path)
+    if not (folder / "bundle.json").is_file():
+        latest = latest_version(folder)
+        if latest is None or not (folder / str(latest) / "bundle.json").is_file():
+            raise FileNotFoundError(
+                f"{folder} is no bundle: it must hold bundle.json and model.keras, or numbered "
+                "folders that do (as `Bundle.save` writes them)"
+            )
+        folder /= str(latest)
+    return folder

@@ -59,8 +59,8 @@ def predict_log(model: str, signature: str, inputs: dict[str, np.ndarray]) -> by
         The serialised message.
 
     Example:
-        >>> predict_log("m", "s", {})
-        b'2\\x0c\\n\\n\\n\\x03\\n\\x01m...
+        >>> predict_log("m", "s", {}).hex(" ")
+        '32 0a 0a 08 0a 06 0a 01 6d 1a 01 73'
     """
     request = predict_request(model, signature, inputs)
     return _field(_LOG_PREDICT, _field(_PREDICT_REQUEST, request))

@@ -1,4 +1,4 @@
-"""Normalisation by name, so that a builder's option is one word and one place says what it means."""
+"""Normalisation by name: a builder's option is one word, and one place says what it means."""
 
 from __future__ import annotations
 

@@ -59,6 +59,7 @@ def robust_range(image: np.ndarray) -> tuple[float, float]:
         The 0.5th and 99.5th percentile; the extremes where those two are equal.
     """
     values = image[np.isfinite(image)] if image.dtype.kind == "f" else image.ravel()
+    values = values.astype(np.uint8) if values.dtype.kind == "b" else values
     if values.size == 0:
         return 0.0, 1.0
     # A million values give the percentiles of any image to less than a grey level.
@@ -208,6 +209,7 @@ def with_legend(
     labels: Sequence[str] | None,
     mask: np.ndarray,
     truth: np.ndarray | None,
+    letters: int = 14,
 ) -> np.ndarray:
     """Adds a strip below with the colours of the classes that occur.
 
@@ -216,6 +218,7 @@ def with_legend(
         labels: names of the classes, `labels[0]` the background's; None adds nothing.
         mask: class indices of the prediction, any shape.
         truth: class indices of the reference, or None.
+        letters: size of the names in pixels.
 
     Returns:
         The picture, higher by the strip.
@@ -236,24 +239,26 @@ def with_legend(
     if truth is not None:
         entries.append(("reference", None))
     width = picture.shape[1]
-    font = ImageFont.load_default(14)
-    swatch, row, pad = 22, 24, 10
+    font = ImageFont.load_default(letters)
+    swatch, row, pad, gap = round(1.6 * letters), round(1.7 * letters), 10, letters // 2
     # Entries flow into as many rows as they need.
     places, x, y = [], pad, 0
     for name, _ in entries:
-        advance = swatch + 6 + math.ceil(font.getlength(name)) + 18
-        if x > pad and x + advance - 18 > width - pad:
+        advance = swatch + gap + math.ceil(font.getlength(name))
+        if x > pad and x + advance > width - pad:
             x, y = pad, y + row
         places.append((x, y))
-        x += advance
+        x += advance + round(1.3 * letters)
     strip = Image.new("RGB", (width, y + row + 8 if entries else 0), BACKDROP)
     draw = ImageDraw.Draw(strip)
     for (name, tone), (left, top) in zip(entries, places, strict=True):
         middle = top + 4 + row // 2
         if tone is None:
-            for start in (0, 9, 18):
-                draw.line([(left + start, middle), (left + start + 4, middle)], (255,) * 3, 2)
+            dash = swatch // 5
+            for start in range(0, 5 * dash, 2 * dash):
+                draw.line([(left + start, middle), (left + start + dash, middle)], (255,) * 3, 2)
         else:
-            draw.rectangle([left, middle - 6, left + swatch - 1, middle + 6], fill=tone)
-        draw.text((left + swatch + 6, middle), name, fill=_INK, font=font, anchor="lm")
+            half = round(0.42 * letters)
+            draw.rectangle([left, middle - half, left + swatch - 1, middle + half], fill=tone)
+        draw.text((left + swatch + gap, middle), name, fill=_INK, font=font, anchor="lm")
     return np.concatenate([picture, np.asarray(strip)], axis=0) if entries else picture

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmed.results.atomic import write_bytes
+from kmed.data.atomic import write_bytes
 from kmed.results.drawing import BACKDROP, paint, robust_range, to_rgb, with_caption, with_legend
 
 
@@ -52,7 +52,9 @@ def overlay(
     image = _as_channels(image, rank=2)
     _check_masks(image.shape[:2], mask=mask, truth=truth)
     picture = paint(to_rgb(image, window), mask, truth, alpha, spacing_mm, size)
-    return with_legend(picture, labels, mask, truth)
+    # In proportion, as a large picture is seldom shown at its full size.
+    letters = min(28, max(14, picture.shape[1] // 28))
+    return with_legend(picture, labels, mask, truth, letters)
 
 
 def montage(
@@ -199,6 +201,4 @@ def _as_channels(image, rank):
 def _check_masks(shape, **masks):
     for name, mask in masks.items():
         if mask is not None and mask.shape != shape:
-            raise ValueError(
-                f"`{name}` must have the image's shape {shape}; received {mask.shape}"
-            )
+            raise ValueError(f"`{name}` must have the image's shape {shape}; received {mask.shape}")

@@ -126,7 +126,7 @@ def _finished(total, weight, first, after, length):
         part = slice(low - first, high - first)
         yield low, total[part] / weight[part]
     for sums in (total, weight):
-        sums[:-count or None] = sums[count:].copy()
+        sums[: -count or None] = sums[count:].copy()
         sums[-count:] = 0
 
 

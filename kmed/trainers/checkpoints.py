@@ -8,10 +8,13 @@ import json
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from kmed.data.atomic import replacing, write_bytes
 
 _STATE = "state.json"
 
@@ -83,17 +86,19 @@ class Checkpoints(keras.callbacks.Callback):
         self.finished = state["finished"]
         return len(self.rows)
 
-    def on_batch_end(self, batch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
         """Stop at once where the loss has become infinite or not a number."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
             raise TrainingDiverged(
-                f"the loss became {loss} in epoch {len(self.rows) + 1}, batch {batch + 1}; lower the "
-                "learning rate or check the data. The last whole epoch's state is in "
+                f"the loss became {loss} in epoch {len(self.rows) + 1}, batch {batch + 1}; lower "
+                "the learning rate or check the data. The last whole epoch's state is in "
                 f"{self.directory}"
             )
-
-    on_train_batch_end = on_batch_end
 
     def on_epoch_end(self, epoch, logs=None):
         """Log, keep the best weights, and save the state."""
@@ -103,12 +108,16 @@ class Checkpoints(keras.callbacks.Callback):
                 f"`monitor` must name a quantity of the log; received {self.monitor!r}, "
                 f"the log has {sorted(logs)}"
             )
-        self.rows.append({"epoch": epoch + 1, **logs})
-        value = logs[self.monitor]
+        seconds = round(time.monotonic() - self._started, 2)
+        self.rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
         sign = 1 if self.mode == "max" else -1
+        value = logs[self.monitor]
+        if math.isnan(value):  # a mean Dice where no image had or got any structure
+            value = -sign * math.inf
         if self.best is None or sign * value > sign * self.best:
             self.best, self.best_epoch = value, epoch + 1
-            self._replace(self.best_weights, self.model.save_weights)
+            with replacing(self.best_weights) as unfinished:
+                self.model.save_weights(unfinished)
         if self.patience is not None and epoch + 1 - self.best_epoch >= self.patience:
             self.finished = self.model.stop_training = True
         self._save(epoch + 1)
@@ -130,18 +139,12 @@ class Checkpoints(keras.callbacks.Callback):
             if old != folder:
                 shutil.rmtree(old)
 
-    def _replace(self, path: Path, save) -> None:
-        unfinished = path.with_name(f"unfinished-{path.name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(unfinished)
-        os.replace(unfinished, path)
-
     def _write_log(self) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self._replace(self.directory / "log.csv", lambda path: path.write_text(text.getvalue()))
+        write_bytes(self.directory / "log.csv", text.getvalue().encode())
 
 
 def _random_state(model: keras.Model) -> list[keras.Variable]:

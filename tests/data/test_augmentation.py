@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from kmed.data.augmentation import Augmentation, augment
 
-NOTHING = Augmentation(flip=False).scaled(0)
+NOTHING = Augmentation(flip="none").scaled(0)
 
 
 def shapes(rank):
@@ -43,7 +43,8 @@ def test_image_mask_and_weight_move_together(rank, seed):
 def test_equal_seeds_give_equal_results():
     image, mask = (tf.constant(array) for array in shapes(2))
     first, second, third = (
-        augment(image, mask, None, seed, Augmentation())[0].numpy() for seed in ([1, 1], [1, 1], [1, 2])
+        augment(image, mask, None, seed, Augmentation())[0].numpy()
+        for seed in ([1, 1], [1, 1], [1, 2])
     )
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - third).max() > 0.1
@@ -70,7 +71,7 @@ def test_rotation_keeps_distances_from_the_centre():
     image = np.zeros((65, 65, 1), "float32")
     image[32, 52] = 1  # 20 to the right of the centre
     turn = Augmentation(
-        flip=False, zoom=0, elastic=0, contrast=0, brightness=0, noise=0, rotation_degrees=90
+        flip="none", zoom=0, elastic=0, contrast=0, brightness=0, noise=0, rotation_degrees=90
     )
     found = augment(tf.constant(image), tf.zeros((65, 65), tf.int32), None, [3, 3], turn)[0].numpy()
     rows, columns = np.nonzero(found[..., 0] > 0.05)

@@ -40,7 +40,9 @@ def test_every_image_comes_once_an_epoch(tmp_path):
     batches = arrays(batches)
     assert steps == 2
     assert len(batches) == 4
-    orders = [[x[i, 0, 0, 0] for x, _ in part for i in range(3)] for part in (batches[:2], batches[2:])]
+    orders = [
+        [x[i, 0, 0, 0] for x, _ in part for i in range(3)] for part in (batches[:2], batches[2:])
+    ]
     assert sorted(orders[0]) == sorted(orders[1]) == [0, 100, 200, 300, 400, 500]
     assert orders[0] != orders[1]
 
@@ -93,7 +95,7 @@ def test_patches_larger_than_the_image_repeat_its_edge(tmp_path):
 def test_margin_cuts_the_mask_and_the_weight(tmp_path):
     data = cases(tmp_path, [(16, 16)], weighted=True)
     options = {"patch_shape": (20, 20), "margin": 4, "batch_size": 1, "epochs": 1}
-    for batches in (training_batches(data, steps_per_epoch=8, **options)[0], ):
+    for batches in (training_batches(data, steps_per_epoch=8, **options)[0],):
         for images, masks, weights in arrays(batches):
             assert images.shape == (1, 20, 20, 1)
             assert masks.shape == weights.shape == (1, 12, 12)
@@ -103,9 +105,7 @@ def test_margin_cuts_the_mask_and_the_weight(tmp_path):
 def test_every_pixel_can_be_in_the_output_of_a_network_with_a_margin(tmp_path):
     data = cases(tmp_path, [(16, 16)])
     options = {"patch_shape": (20, 20), "margin": 6, "batch_size": 64, "epochs": 1}
-    [(_, masks)] = arrays(
-        training_batches(data, steps_per_epoch=1, foreground=0.0, **options)[0]
-    )
+    [(_, masks)] = arrays(training_batches(data, steps_per_epoch=1, foreground=0.0, **options)[0])
     # Outputs of 8 x 8 start anywhere from 0 to 8: the corner is in it for a start of 0 or 1.
     corners = masks[:, 0, 0].sum()
     assert 0 < corners < 20

@@ -43,7 +43,14 @@ def test_windows_are_blended_with_gaussian_weights():
         image, (4, 1), batch_size=1, overlap=0.5,
     )  # fmt: skip
     weight = gaussian_window((4, 1))[:, 0]
-    expected = [0, 0, weight[0] / (weight[0] + weight[2]), weight[1] / (weight[1] + weight[3]), 1, 1]
+    expected = [
+        0,
+        0,
+        weight[0] / (weight[0] + weight[2]),
+        weight[1] / (weight[1] + weight[3]),
+        1,
+        1,
+    ]
     np.testing.assert_allclose(found[:, 0, 0], expected, atol=1e-6)
 
 

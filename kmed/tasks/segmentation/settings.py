@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kmed.losses as losses
+from kmed.data.augmentation import FLIPS
 from kmed.distribute import PRECISIONS
 
 PREPROCESSORS = ("ct", "mr", "xray", "rgb")
@@ -67,7 +68,9 @@ class Settings:
     steps_per_epoch: int | None = _setting(None, "batches in an epoch; by default all images once")
     learning_rate: float = _setting(1e-3, "peak of Adam's rate: short warm-up, cosine to zero")
     augment: float = _setting(1.0, "strength of the augmentation; 0 leaves only the flips")
-    flip: bool = _setting(True, "mirror images; no where left and right are different classes")
+    flip: str = _setting(
+        "all", "mirrored axes: all, horizontal, or none (where left and right are two classes)"
+    )
     foreground: float = _setting(0.5, "patch only: share of patches placed around a structure")
     validation: float = _setting(0.1, "share of patients to choose the best epoch by")
     test: float = _setting(0.2, "share of patients to measure the result on")
@@ -97,7 +100,7 @@ class Settings:
             "preprocessor": self.preprocessor in PREPROCESSORS,
             "window_hu": len(self.window_hu) == 2 and self.window_hu[1] > 0,
             "spacing_mm": self.spacing_mm is None
-            or (self.fit == "patch" and len(self.spacing_mm) == len(self.size) >= 1)
+            or (self.fit == "patch" and len(self.spacing_mm) == self.rank)
             and min(self.spacing_mm) > 0,
             "loss": self.loss in LOSSES,
             "batch_size": self.batch_size >= 1,
@@ -105,6 +108,7 @@ class Settings:
             "steps_per_epoch": self.steps_per_epoch is None or self.steps_per_epoch >= 1,
             "learning_rate": self.learning_rate > 0,
             "augment": 0 <= self.augment <= 5,
+            "flip": self.flip in FLIPS,
             "foreground": 0 <= self.foreground <= 1,
             "validation": 0 < self.validation < 1,
             "test": 0 < self.test < 1 and self.validation + self.test < 1,

@@ -14,9 +14,9 @@ from kmed.data import DataError, Sample, Split, audit, decathlon_labels, discove
 from kmed.data.cache import Cache
 from kmed.data.phantoms import phantom_source, phantoms
 from kmed.data.resampling import resample, resampled_shape
-from kmed.layers.framing import ResizeTo
+from kmed.layers import ResizeTo
 from kmed.losses import border_weight_map
-from kmed.tasks.segmentation_settings import Settings
+from kmed.tasks.segmentation.settings import Settings
 
 _SLICES = 16  # of a volume, through a 2D preprocessor at once
 

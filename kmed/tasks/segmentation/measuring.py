@@ -11,7 +11,7 @@ import numpy as np
 from kmed.data import DataError, Sample
 from kmed.export import Bundle
 from kmed.metrics import Interval, segmentation_report, summarize
-from kmed.tasks.whole_case import WholeCase
+from kmed.tasks.segmentation.whole_case import WholeCase
 
 
 @dataclass

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from kmed import distribute
 from kmed.applications.unet import valid_output_size
@@ -20,9 +18,10 @@ from kmed.data.augmentation import Augmentation
 from kmed.data.pipeline import training_batches, validation_batches
 from kmed.export import Bundle
 from kmed.metrics import MeanDice
-from kmed.tasks import segmentation_data as data
-from kmed.tasks.segmentation_report import measure, publish
-from kmed.tasks.segmentation_settings import LOSSES, Settings
+from kmed.tasks.segmentation import data
+from kmed.tasks.segmentation.measuring import measure
+from kmed.tasks.segmentation.publishing import publish
+from kmed.tasks.segmentation.settings import LOSSES, Settings
 from kmed.trainers.checkpoints import Checkpoints
 
 Builder = Callable[..., keras.Model]
@@ -78,7 +77,8 @@ def train(
     channels = _channels(samples)
     prepare = data.preprocessor(settings, channels)
     store = data.cache(settings, prepare)
-    say(f"{len(samples)} images of {len({s.patient for s in samples})} patients, {len(labels)} classes")
+    patients = len({sample.patient for sample in samples})
+    say(f"{len(samples)} images of {patients} patients, {len(labels)} classes")
     cases = dict(zip([s.id for s in samples], store.cases(samples), strict=True))
     split = data.split_and_audit(samples, settings, lambda sample: cases[sample.id].digest)
     split.save(settings.run_folder / "split.json")
@@ -108,7 +108,6 @@ def train(
     say(f"{network.count_params():,} parameters on {strategy.num_replicas_in_sync} device(s)")
     if first:
         say(f"going on after epoch {first} of {settings.epochs}")
-    started = time.monotonic()
     if first < settings.epochs and not checkpoints.finished:
         batches, steps = training_batches(
             train_cases,
@@ -131,12 +130,13 @@ def train(
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=_for_each(outputs, unseen),
-            callbacks=[checkpoints, keras.callbacks.TensorBoard(settings.run_folder / "tensorboard")],
+            callbacks=[
+                checkpoints,
+                keras.callbacks.TensorBoard(settings.run_folder / "tensorboard"),
+            ],
             shuffle=False,
             verbose=verbose,
         )
-    seconds = time.monotonic() - started
-
     say(f"best epoch {checkpoints.best_epoch} (validation Dice {checkpoints.best:.4f}); measuring")
     network.load_weights(checkpoints.best_weights)
     bundle = Bundle(
@@ -147,20 +147,37 @@ def train(
         fit=("tile" if margin else "pad") if settings.fit == "patch" else "resize",
         spacing_mm=settings.spacing_mm,
         metadata=_metadata(settings, margin),
+        size=None if margin else settings.size,
     )
-    measured = measure(bundle, split.test, seed=settings.seed, say=say)
+    measured = measure(bundle, split.test, seed=settings.seed)
+    parts = {part: getattr(split, part) for part in ("train", "validation", "test")}
     facts = {
-        "data": "phantom studies" if settings.data is None else Path(settings.data).name,
-        "data_fingerprint": fingerprint(samples),
-        "split": {part: _counts(getattr(split, part)) for part in ("train", "validation", "test")},
+        "data": {
+            "name": "phantom studies" if settings.data is None else Path(settings.data).name,
+            "fingerprint": fingerprint(samples),
+            "patients": {
+                part: len({s.patient for s in content}) for part, content in parts.items()
+            },
+            "images": {part: len(content) for part, content in parts.items()},
+            "split_seed": split.seed,
+        },
         "seed": settings.seed,
-        "settings": json.loads(settings.fingerprint()),
-        "training_seconds": round(seconds, 1),
-        "epochs_done": len(checkpoints.rows),
-        "best_epoch": checkpoints.best_epoch,
+        "training": {
+            "epochs": len(checkpoints.rows),
+            "best epoch": checkpoints.best_epoch,
+            "minutes": round(sum(row["seconds"] for row in checkpoints.rows) / 60, 1),
+            "parameters": bundle.network.count_params(),
+        },
     }
     bundle_path, report_path = publish(
-        bundle, measured, facts, settings, log=checkpoints.rows, say=say
+        bundle,
+        measured,
+        facts,
+        saved_models=settings.saved_models,
+        folder=settings.run_folder,
+        samples=split.test,
+        log=checkpoints.rows,
+        say=say,
     )
     return Run(bundle_path, report_path, measured.summary, split)
 
@@ -256,14 +273,17 @@ def _margin(settings: Settings) -> int:
     if settings.network.get("padding", "same") == "same":
         return 0
     if settings.fit != "patch":
-        raise ValueError('`padding="valid"` needs fit="patch": its output is smaller than its input')
+        raise ValueError(
+            '`padding="valid"` needs fit="patch": its output is smaller than its input'
+        )
     levels = len(settings.network.get("filters", range(5)))
     return (settings.size[0] - valid_output_size(settings.size[0], levels)) // 2
 
 
 def _metadata(settings: Settings, margin: int) -> dict:
     window = [size - 2 * margin for size in settings.size]
-    return {"window": window if settings.fit == "patch" else None, "margin": margin}
+    windowed = {"window": window, "margin": margin} if settings.fit == "patch" else {}
+    return {"task": "segmentation", **windowed}
 
 
 def _check_batch(settings: Settings, replicas: int) -> None:
@@ -272,7 +292,3 @@ def _check_batch(settings: Settings, replicas: int) -> None:
             f"`batch_size` must be divisible by the number of devices; received "
             f"{settings.batch_size} for {replicas}"
         )
-
-
-def _counts(samples: tuple[Sample, ...]) -> dict:
-    return {"patients": len({s.patient for s in samples}), "images": len(samples)}

@@ -1,0 +1,100 @@
+"""The command line: `kmed demo | list | train | evaluate | predict | export`.
+
+Nothing heavy is imported before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import kmed
+from kmed.cli import bundles, training
+from kmed.cli.errors import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    name="kmed",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,  # a plain traceback: no local variables of patients' data
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: kmed demo\n\nThen, with data of your own:\n\n"
+    "kmed train unet --data PATH --epochs 20\n\n"
+    "kmed predict saved_models/unet image.png --output found\n\n"
+    "kmed COMMAND --help explains each command, with examples.",
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: as typed after `kmed`; by default those of the process.
+    """
+    app(args=arguments, prog_name="kmed")
+
+
+def program(
+    name: str, arguments: list[str] | None = None, *, settings: dict[str, Any] | None = None
+) -> None:
+    """Run `kmed train NAME`, as the programs in applications/ do, and exit with its status.
+
+    Args:
+        name: an architecture of the catalogue.
+        arguments: options of `kmed train`; by default those of the process.
+        settings: the program's own defaults, over the catalogue's and under the arguments.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    before = ["--debug"] if "--debug" in arguments else []
+    rest = [argument for argument in arguments if argument != "--debug"]
+    app(args=[*before, "train", name, *rest], prog_name="kmed", obj=settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kmed {kmed.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _kmed(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Before a command: show where an error came from.")
+    ] = False,
+) -> None:
+    """From medical images to findings: train a network, measure it, export it, use it.
+
+    Not a medical device.
+    """
+
+
+app.command("demo", epilog="Example: kmed demo my-first-run")(training.demo)
+app.command("list", epilog="Examples:\n\nkmed list\n\nkmed list unet")(training.list_)
+app.command(
+    "train",
+    epilog="Examples:\n\nkmed train unet --epochs 5\n\n"
+    "kmed train unet --data lungs --labels background,lung --preprocessor xray --name lungs\n\n"
+    "kmed train unet --data Task04_Hippocampus --preprocessor mr --size 32,48,32 --name memory\n\n"
+    "kmed train unet --set loss=dice --set network.filters=8,16,32",
+)(training.train)
+app.command(
+    "evaluate",
+    epilog="Example: kmed evaluate saved_models/lungs other-hospital --output evaluation\n\n"
+    "For a training's own figures: its data, and --split-file runs/NAME/split.json.",
+)(bundles.evaluate)
+app.command(
+    "predict",
+    epilog="Examples:\n\nkmed predict saved_models/lungs chest.png\n\n"
+    "kmed predict saved_models/liver ct-series --output found --to nifti",
+)(bundles.predict)
+app.command(
+    "export",
+    epilog="Examples:\n\nkmed export saved_models/lungs --to onnx --to float16\n\n"
+    "kmed export saved_models/lungs --to int8 --data lungs --check lungs/images",
+)(bundles.export)

@@ -1,0 +1,96 @@
+"""What the commands share with the terminal: a quiet start, messages, tables."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import typer
+
+
+def catalog() -> ModuleType:
+    """Import the catalogue, and TensorFlow with it, without the lines that its start prints."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet():
+        from kmed import catalog
+    return catalog
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what C++ writes to standard error; shown after all if an import fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Leave out the options that were not typed.
+
+    Example:
+        >>> given(epochs=3, seed=None)
+        {'epochs': 3}
+    """
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def complain(message: str) -> None:
+    """Print a message in red to standard error."""
+    typer.secho(message, fg=typer.colors.RED, err=True)
+
+
+def show_run(run: Any) -> None:
+    """Print what a training measured and where its results are."""
+    show_metrics(run.metrics)
+    typer.echo(f"bundle: {run.bundle_path}\nreport: {run.report_path}")
+
+
+def show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print `{class: {measure: Interval}}` as a table, an interval as "value [low, high]"."""
+    rows = [
+        (name if i == 0 else "", measure, _interval(interval), str(interval.n))
+        for name, measures in metrics.items()
+        for i, (measure, interval) in enumerate(measures.items())
+    ]
+    print_table(("class", "measure", "mean [95% interval]", "patients"), rows)
+
+
+def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table of plain texts as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for title in titles:
+        table.add_column(Text(title), overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _interval(interval: Any) -> str:
+    text = _number(interval.value)
+    if math.isfinite(interval.low) and math.isfinite(interval.high):
+        text += f" [{_number(interval.low)}, {_number(interval.high)}]"
+    return text + (f", {interval.omitted} not finite" if interval.omitted else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "-"

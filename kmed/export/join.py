@@ -1,0 +1,114 @@
+"""How the parts of a bundle are joined, and what must hold for them to join."""
+
+from __future__ import annotations
+
+import keras
+
+from kmed.export.decoder import SegmentationDecoder
+from kmed.layers import CropLike, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
+
+FITS = ("resize", "pad", "tile")
+
+
+def join(bundle, network: keras.Model) -> keras.Model:
+    """Join a bundle's preprocessor, a network and the decoder to one model.
+
+    Args:
+        bundle: the Bundle that says how.
+        network: its network, or a rewritten copy of it.
+
+    Returns:
+        A functional model from raw images `(B, [D,] H, W, C)` of any size to "labels"
+        `(B, [D,] H, W)` and "probabilities" `(B, [D,] H, W, K)`.
+    """
+    image = keras.Input(bundle.preprocessor.input_shape[1:], dtype="float32", name="image")
+    # float32 under mixed precision too: nothing here gains by half precision.
+    options = {"name": "fit", "dtype": "float32"}
+    if bundle.fit == "resize":
+        fit, back = ResizeTo(bundle.size, **options), ResizeLike
+    elif bundle.fit == "pad":
+        fit, back = PadToMultiple(2 ** (bundle.levels - 1), **options), CropLike
+    else:
+        fit, back = MirrorTile(bundle.levels, **options), CropLike
+    logits = logits_of(network(fit(bundle.preprocessor(image))))
+    logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
+    return keras.Model(image, SegmentationDecoder(name="decoder")(logits), name=bundle.name)
+
+
+def logits_of(outputs):
+    """Logits among a network's outputs: of a dictionary (deep supervision) those of full size."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
+def check_parts(bundle) -> None:
+    """Refuse a bundle whose parts do not fit each other.
+
+    Args:
+        bundle: a Bundle whose fields are set.
+
+    Raises:
+        ValueError: naming the argument, the rule and what was received.
+    """
+    network, preprocessor = bundle.network, bundle.preprocessor
+    if bundle.rank not in (2, 3) or len(preprocessor.input_shape) != bundle.rank + 2:
+        raise ValueError(
+            "`preprocessor` and `network` must both be 2D or both 3D; received input shapes "
+            f"{preprocessor.input_shape} and {network.input_shape}"
+        )
+    if preprocessor.output_shape[-1] != network.input_shape[-1]:
+        raise ValueError(
+            "the preprocessor must give as many channels as the network takes; received "
+            f"{preprocessor.output_shape[-1]} and {network.input_shape[-1]}"
+        )
+    if preprocessor.name == network.name:
+        raise ValueError(
+            "`preprocessor` and `network` must have different names; received "
+            f'"{network.name}" twice'
+        )
+    outputs = logits_of(network.output).shape[-1]
+    if len(bundle.labels) != max(outputs, 2):
+        raise ValueError(
+            f"`labels` must name {max(outputs, 2)} classes, background first, for a network "
+            f"of {outputs} outputs; received {bundle.labels}"
+        )
+    if bundle.spacing_mm is not None and len(bundle.spacing_mm) != bundle.rank:
+        raise ValueError(f"`spacing_mm` needs {bundle.rank} numbers; received {bundle.spacing_mm}")
+    if bundle.size is None and bundle.fit == "resize":
+        raise ValueError(
+            'fit="resize" needs a size: the network has none, so give the bundle a `size`'
+        )
+    if bundle.size is not None and len(bundle.size) != bundle.rank:
+        raise ValueError(f"`size` needs {bundle.rank} numbers; received {bundle.size}")
+    own = network.input_shape[1:-1]
+    fitting = (o in (None, s) for o, s in zip(own, bundle.size or own, strict=True))
+    if bundle.fit == "resize" and not all(fitting):
+        raise ValueError(
+            f'fit="resize" resizes to the network\'s own size {own}; received size {bundle.size}'
+        )
+
+
+def check_margin(bundle) -> None:
+    """Refuse a network whose output is not as large as `fit` takes it to be.
+
+    Args:
+        bundle: a Bundle whose fields are set.
+
+    Raises:
+        ValueError: naming the sizes.
+    """
+    margin, smallest = 0, 2 ** (bundle.levels - 1)
+    sizes = bundle.size if bundle.fit == "resize" else (2 * smallest,) * bundle.rank
+    if bundle.fit == "tile":
+        frame = MirrorTile(bundle.levels)
+        margin = frame.margin
+        sizes = frame.compute_output_shape((1, *[smallest] * bundle.rank, 1))[1:-1]
+    example = keras.KerasTensor((1, *sizes, bundle.network.input_shape[-1]))
+    received = tuple(logits_of(bundle.network(example)).shape[1:-1])
+    wanted = tuple(size - margin for size in sizes)
+    if received != wanted:
+        raise ValueError(
+            f'with fit="{bundle.fit}" and {bundle.levels} levels the network must give {wanted} '
+            f'for an input of {tuple(sizes)}; it gives {received}. Use fit="tile" for valid '
+            'convolutions and fit="pad" or "resize" for all others, and give `levels` where the '
+            "network's strides do not tell them"
+        )

@@ -1,0 +1,23 @@
+"""Segmentation, from files to a served mask."""
+
+from kmed.tasks.segmentation.demo import demo
+from kmed.tasks.segmentation.measuring import Measured, measure
+from kmed.tasks.segmentation.settings import Settings
+from kmed.tasks.segmentation.training import Run, train
+from kmed.tasks.segmentation.use import Predicted, evaluate, export, predict
+from kmed.tasks.segmentation.whole_case import Segmentation, WholeCase
+
+__all__ = [
+    "Measured",
+    "Predicted",
+    "Run",
+    "Segmentation",
+    "Settings",
+    "WholeCase",
+    "demo",
+    "evaluate",
+    "export",
+    "measure",
+    "predict",
+    "train",
+]

@@ -1,0 +1,231 @@
+"""What a measured bundle leaves for people: report, table of cases, overlays, model card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kmed.data import Sample
+from kmed.data.atomic import write_bytes
+from kmed.export import Bundle, check_agreement, latency, versions
+from kmed.export.card import LIMITS
+from kmed.metrics import Interval
+from kmed.results import montage, overlay, save_png, write_report
+from kmed.tasks.segmentation.measuring import Measured, example_cases
+from kmed.tasks.segmentation.whole_case import WholeCase
+
+_COMPARED = 200  # images on which the exported formats are compared with Keras
+_SHOWN_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice")
+
+
+def publish(
+    bundle: Bundle,
+    measured: Measured,
+    facts: dict,
+    *,
+    saved_models: str | Path,
+    folder: Path,
+    samples: Sequence[Sample],
+    log: Sequence[dict],
+    say: Callable[[str], None],
+) -> tuple[Path, Path]:
+    """Export a bundle with its card, compare its formats, and write the report.
+
+    Args:
+        bundle: what was measured.
+        measured: the measures.
+        facts: data, split, seed and training; see `training.train`.
+        saved_models: root of the exported bundles.
+        folder: where report.html, metrics.json and cases.csv go.
+        samples: cases on which the formats are compared.
+        log: rows of the training's log.
+        say: told what is being done.
+
+    Returns:
+        The bundle's folder and the report.
+
+    Raises:
+        AgreementError: if a format gives another mask than Keras.
+    """
+    card = {
+        "data": facts["data"],
+        "metrics": dict(_card_metrics(measured.summary)),
+        "versions": versions(),
+        "seed": facts["seed"],
+        "training": facts["training"],
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    path = bundle.save(saved_models, card=card, tflite=bundle.size is not None)
+    agreement = check_agreement(path, itertools.islice(model_images(bundle, samples), _COMPARED))
+    write_json(path / "agreement.json", agreement)
+    for name, row in agreement.items():
+        say(
+            f"{name} equals Keras on {row['images']} images: probabilities to "
+            f"{row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
+            f"{row['voxels']} voxels differ"
+        )
+    report = write_measures(
+        bundle,
+        measured,
+        folder,
+        title=f"{bundle.name}: segmentation of {', '.join(bundle.labels[1:])}",
+        facts=_plain_facts(facts) | {"bundle version": path.name},
+        log=log,
+        times=latency(path),
+        overlays=path / "overlays",
+    )
+    return path, report
+
+
+def write_measures(
+    bundle: Bundle,
+    measured: Measured,
+    folder: Path,
+    *,
+    title: str,
+    facts: dict,
+    log: Sequence[dict] | None = None,
+    times: Sequence[dict] | None = None,
+    overlays: Path | None = None,
+) -> Path:
+    """Write report.html, metrics.json and cases.csv. Cases are numbered, not named.
+
+    Args:
+        bundle: what was measured.
+        measured: the measures.
+        folder: where the files go.
+        title: of the report.
+        facts: names and values for the report's head.
+        log: rows of the training's log, for the curves.
+        times: rows of `kmed.export.latency`.
+        overlays: folder for the pictures of the worst, the median and the best case.
+
+    Returns:
+        The report.
+    """
+    numbers = {id(case): i for i, case in enumerate(measured.cases, start=1)}
+    pictures = []
+    for what, case in example_cases(measured):
+        picture = _picture(bundle, case["sample"])
+        pictures.append((f"{what} case ({numbers[id(case)]}), Dice {case['dice']:.3f}", picture))
+        save_png((overlays or folder / "overlays") / f"{what}.png", picture)
+    cases = [case | {"name": f"case {numbers[id(case)]}"} for case in measured.cases]
+    _write_csv(folder / "cases.csv", [_case_row(case) for case in cases])
+    write_json(folder / "metrics.json", metrics_json(measured.summary))
+    return write_report(
+        folder / "report.html",
+        title=title,
+        lead=_lead(measured),
+        facts=facts | {"seconds per case": round(measured.seconds_per_case, 3)},
+        metrics=measured.summary,
+        cases=cases,
+        pictures=pictures,
+        curves=log,
+        latency=times,
+        limits=LIMITS,
+        versions=versions(),
+    )
+
+
+def model_images(bundle: Bundle, samples: Sequence[Sample]) -> Iterator[np.ndarray]:
+    """Give raw arrays of the bundle's rank: images, volumes, or the slices of volumes.
+
+    Args:
+        bundle: the bundle.
+        samples: the cases.
+
+    Yields:
+        `(H, W, C)` or `(D, H, W, C)` in raw units.
+    """
+    for sample in samples:
+        image = sample.read().image
+        if image.ndim - 1 == bundle.rank:
+            yield image
+        else:
+            yield from image
+
+
+def metrics_json(summary: dict[str, dict[str, Interval]]) -> dict:
+    """Turn measures into JSON values; what is not finite becomes null.
+
+    Args:
+        summary: `{class: {measure: Interval}}`.
+
+    Returns:
+        `{class: {measure: {"value", "low", "high", "n", "omitted"}}}`.
+    """
+
+    def plain(value):
+        return value if np.isfinite(value) else None
+
+    return {
+        name: {
+            measure: {key: plain(value) for key, value in interval._asdict().items()}
+            for measure, interval in measures.items()
+        }
+        for name, measures in summary.items()
+    }
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON, whole or not at all.
+
+    Args:
+        path: the file.
+        content: JSON values.
+    """
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _picture(bundle: Bundle, sample: Sample) -> np.ndarray:
+    arrays = sample.read()
+    found = WholeCase(bundle)(arrays.image, arrays.spacing_mm).labels
+    image = arrays.image if arrays.image.shape[-1] in (1, 3) else arrays.image[..., :1]
+    draw = overlay if found.ndim == 2 else montage
+    options = {"labels": bundle.labels, "spacing_mm": arrays.spacing_mm}
+    return draw(image, found, truth=arrays.mask, **options)
+
+
+def _lead(measured: Measured) -> str:
+    parts = [f"{name} {values['dice']}" for name, values in measured.summary.items()]
+    return "Dice on cases that the network has not seen: " + "; ".join(parts) + "."
+
+
+def _case_row(case: dict) -> dict:
+    row = {"name": case["name"], "dice": case["dice"]}
+    for name, values in case["classes"].items():
+        row |= {f"{name} {measure}": values[measure] for measure in _SHOWN_MEASURES}
+    return row
+
+
+def _card_metrics(summary):
+    for name, values in summary.items():
+        for measure in _SHOWN_MEASURES:
+            interval = values[measure]
+            if np.isfinite([interval.value, interval.low, interval.high]).all():
+                yield f"{name} {measure}", (interval.value, interval.low, interval.high)
+
+
+def _plain_facts(facts: dict) -> dict:
+    data, training = facts["data"], facts["training"]
+    counts = ", ".join(
+        f"{part} {data['patients'][part]} patients ({data['images'][part]} images)"
+        for part in data["patients"]
+    )
+    shown = {"data": data["name"], "data fingerprint": data["fingerprint"][:16], "split": counts}
+    return shown | {"seed": facts["seed"]} | training
+
+
+def _write_csv(path: Path, rows: Sequence[dict]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())

@@ -1,0 +1,110 @@
+"""evaluate, predict and export: what is typed arrives in the task's flow."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kmed import data
+from kmed.export import AgreementError
+
+
+def test_evaluate(task, run, folder):
+    split = folder / "split.json"
+    split.write_text("{}")
+    options = ["--output", "e", "--split-file", split, "--part", "validation"]
+    result = run("evaluate", folder / "bundle", folder / "data", *options, "--flips")
+    assert result.exit_code == 0, result.output
+    (call,) = task.calls
+    assert call.arguments == (folder / "bundle", folder / "data")
+    assert str(call.options.pop("output")) == "e"
+    assert call.options == {
+        "split_file": split,
+        "part": "validation",
+        "flips": True,
+        "overlap": 0.5,
+    }
+    assert "0.912 [0.894, 0.927]" in result.stdout
+
+
+def test_predict(task, run, folder):
+    result = run("predict", folder / "bundle", folder / "data", folder / "data", "--to", "png")
+    assert result.exit_code == 0, result.output
+    (call,) = task.calls
+    assert call.arguments == (folder / "bundle", [folder / "data", folder / "data"])
+    assert str(call.options.pop("output")) == "findings"
+    assert call.options == {"to": "png", "flips": False, "overlap": 0.5}
+    assert "1 files in findings" in result.stdout
+
+
+def test_what_failed_is_named_and_makes_the_status_1(task, run, folder):
+    task.failed = [("b.png", "not an image")]
+    result = run("predict", folder / "bundle", folder / "data")
+    assert result.exit_code == 1
+    assert "failed: b.png: not an image" in result.stderr
+    assert "1 files in findings" in result.stdout
+
+
+def test_export(task, run, folder):
+    options = ["--to", "onnx", "--to", "int8", "--to", "onnx", "--data", folder / "data"]
+    result = run("export", folder / "bundle", *options)
+    assert result.exit_code == 0, result.output
+    (call,) = task.calls
+    assert call.arguments == (folder / "bundle", ["onnx", "int8"])
+    assert all(type(kind) is str for kind in call.arguments[1])
+    assert call.options == {"data": folder / "data"}
+    assert "wrote saved_models/x/1/model.onnx" in result.stdout
+
+
+def test_int8_needs_data(task, run, folder):
+    result = run("export", folder / "bundle", "--to", "int8")
+    assert result.exit_code == 2
+    assert "give --data PATH" in result.stderr
+    assert not task.calls
+
+
+def test_an_unknown_format_is_told_with_the_known_ones(task, run, folder):
+    result = run("export", folder / "bundle", "--to", "onx")
+    assert result.exit_code == 2
+    assert "openvino" in result.stderr
+
+
+@pytest.fixture
+def compared(monkeypatch, folder):
+    """Shapes of the images on which the formats of a 2D bundle would be compared."""
+    shapes = []
+
+    def check_agreement(path, images):
+        assert path == folder / "bundle" / "1"
+        shapes.extend(image.shape for image in images)
+        row = {"images": 3, "voxels": 768, "differing_voxels": 0}
+        return {"onnx": row | {"max_probability_difference": 2e-6}}
+
+    bundle = SimpleNamespace(
+        folder=lambda path: path / "1", load=lambda path: SimpleNamespace(rank=2)
+    )
+    volume, affine = np.zeros((3, 16, 8), "int16"), np.eye(4)[[2, 1, 0, 3]]
+    data.write_nifti(folder / "data" / "volume.nii.gz", volume, affine)
+    monkeypatch.setattr("kmed.export.Bundle", bundle)
+    monkeypatch.setattr("kmed.export.check_agreement", check_agreement)
+    return shapes
+
+
+def test_check_compares_the_formats_slice_by_slice(task, run, folder, compared):
+    result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
+    assert result.exit_code == 0, result.output
+    assert compared == [(16, 8, 1)] * 3
+    assert "onnx equals Keras on 3 images: 0 of 768 voxels differ" in result.stdout
+    assert "2.0e-06" in result.stdout
+
+
+def test_disagreement_is_an_error(task, run, folder, compared, monkeypatch):
+    def disagree(path, images):
+        raise AgreementError("onnx gives another mask than Keras")
+
+    monkeypatch.setattr("kmed.export.check_agreement", disagree)
+    result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
+    assert result.exit_code == 2
+    assert "error: onnx gives another mask than Keras" in result.stderr

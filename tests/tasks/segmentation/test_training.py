@@ -1,0 +1,177 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kmed.applications import unet
+from kmed.data import LeakageError
+from kmed.tasks.segmentation.settings import Settings
+from kmed.tasks.segmentation.training import compile_network, inference_network, train
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_learns_discs(trained):
+    run, _, said = trained
+    assert run.metrics["disc"]["dice"].value > 0.9
+    assert [len(run.split.train), len(run.split.validation), len(run.split.test)] == [9, 1, 2]
+    assert any("12 images of 12 patients, 2 classes" in line for line in said)
+
+
+def test_leaves_what_it_says(trained):
+    run, settings, _ = trained
+    bundle, folder = run.bundle_path, settings.run_folder
+    names = ["saved_model.pb", "model.keras", "model.tflite", "card.md", "card.json", "bundle.json"]
+    assert all((bundle / name).is_file() for name in names)
+    assert (bundle / "overlays" / "worst.png").is_file()
+    assert (bundle / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    for name in ("report.html", "metrics.json", "cases.csv", "log.csv", "split.json"):
+        assert (folder / name).is_file(), name
+    assert list((folder / "tensorboard").rglob("*tfevents*"))
+    card = json.loads((bundle / "card.json").read_text())
+    assert card["data"]["images"] == {"train": 9, "validation": 1, "test": 2}
+    dice = card["metrics"]["disc dice"]
+    assert dice["value"] == pytest.approx(run.metrics["disc"]["dice"].value)
+    agreement = json.loads((bundle / "agreement.json").read_text())
+    assert {row["differing_voxels"] for row in agreement.values()} == {0}
+
+
+def test_nothing_that_is_shared_names_a_patient_or_a_path(trained, pictures):
+    run, _, _ = trained
+    for path in run.bundle_path.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert str(pictures).encode() not in content, path
+            assert b"p01" not in content or path.suffix in (".keras", ".pb", ".png"), path
+
+
+def test_finished_training_is_only_measured_again(trained, tmp_path):
+    run, settings, _ = trained
+    before = (settings.run_folder / "log.csv").read_text()
+    again = train(unet, replace(settings, saved_models=str(tmp_path)), say=str, verbose=0)
+    assert (settings.run_folder / "log.csv").read_text() == before
+    assert again.metrics["disc"]["dice"] == run.metrics["disc"]["dice"]
+
+
+def test_other_settings_in_the_same_folder_are_refused(trained):
+    _, settings, _ = trained
+    with pytest.raises(ValueError, match=r"other settings \(learning_rate differ\)"):
+        train(unet, replace(settings, learning_rate=0.5), say=str)
+
+
+def test_a_leak_stops_the_training(pictures, tmp_path):
+    import shutil
+
+    leaky = tmp_path / "leaky"
+    shutil.copytree(pictures, leaky)
+    for kind in ("images", "masks"):
+        shutil.copy(leaky / kind / "p00.png", leaky / kind / "copy.png")
+    ids = [f"p{i:02d}" for i in range(12)]
+    split = {"format": "kmed-split", "version": 1, "seed": None}
+    split |= {"train": [*ids[:8]], "validation": ids[8:10], "test": [*ids[10:], "copy"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    settings = Settings(
+        data=str(leaky), size=(32, 32), preprocessor="xray", run_dir=str(tmp_path / "run"),
+        split_file=str(tmp_path / "split.json"),
+    )  # fmt: skip
+    with pytest.raises(LeakageError, match=r"(?s)identical pixels.*p00.*copy"):
+        train(unet, settings, say=str)
+
+
+def test_batch_must_be_shared_evenly():
+    from kmed.tasks.segmentation.training import _check_batch
+
+    with pytest.raises(ValueError, match="received 9 for 2"):
+        _check_batch(Settings(batch_size=9), 2)
+
+
+def test_deep_supervision_halves_the_weight_of_each_level():
+    network = unet(input_shape=(32, 32, 1), filters=(4, 4, 4, 4), deep_supervision=True)
+    compile_network(network, Settings(size=(32, 32)), 10, classes=2)
+    masks = np.zeros((1, 32, 32), "int32")
+    masks[:, 8:20, 8:20] = 1
+    labels = dict.fromkeys(network.output, masks)
+    found = network.evaluate(
+        np.zeros((1, 32, 32, 1), "float32"), labels, verbose=0, return_dict=True
+    )
+    parts = [found[f"{name}_loss"] for name in network.output]
+    assert found["loss"] == pytest.approx((4 * parts[0] + 2 * parts[1] + parts[2]) / 7, rel=1e-4)
+    settings = Settings(size=(32, 32), network={"filters": (4, 4, 4, 4), "deep_supervision": True})
+    alone = inference_network(unet, network, settings, 1, 2)
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype("float32")
+    np.testing.assert_allclose(alone(image), network(image)["logits"], atol=1e-5)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    network = unet(input_shape=(16, 16, 1), filters=(2, 2))
+    compile_network(network, Settings(size=(16, 16), learning_rate=0.1), 200, classes=2)
+    rate = network.optimizer._learning_rate
+    values = [float(rate(step)) for step in (0, 10, 20, 110, 200)]
+    assert values[0] == 0
+    np.testing.assert_allclose(values[1:], [0.05, 0.1, 0.05, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["volumes", "valid"])
+def test_patches(kind, tmp_path):
+    options = {"size": (8, 32, 32), "network": {"filters": (4, 8)}}
+    if kind == "valid":
+        network = {"filters": (4, 8), "padding": "valid", "normalization": None}
+        options = {"size": (44, 44), "fit": "patch", "network": network, "loss": "border_weighted"}
+    settings = Settings(
+        patients=5, epochs=1, steps_per_epoch=2, batch_size=2, run_dir=str(tmp_path / "run"),
+        saved_models=str(tmp_path / "saved"), flip="none", **options,
+    )  # fmt: skip
+    run = train(unet, settings, say=str, verbose=0)
+    assert set(run.metrics) == {"liver", "kidney", "spleen", "lesion", "mean"}
+
+
+SCRIPT = """
+import sys
+from kmed.applications import unet
+from kmed.tasks import segmentation
+settings = segmentation.Settings(
+    name="discs", data=sys.argv[1], labels=("background", "disc"), preprocessor="xray",
+    size=(32, 32), network={"filters": (4, 8), "dropout": 0.2}, epochs=5, batch_size=4,
+    steps_per_epoch=40, run_dir=sys.argv[2], saved_models=sys.argv[2] + "/saved",
+)
+segmentation.train(unet, settings, verbose=0)
+"""
+
+
+@pytest.mark.isolated
+def test_killed_training_ends_with_the_same_weights(pictures, tmp_path):
+    def start(folder):
+        command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(pictures), str(folder)]
+        return subprocess.Popen(
+            command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait(240) == 0, whole.stdout.read()
+    killed = start(tmp_path / "killed")
+    until = time.monotonic() + 120
+    while not (tmp_path / "killed" / "epoch-0002").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "epoch-0005").exists(), "it was killed too late"
+    resumed = start(tmp_path / "killed")
+    assert resumed.wait(240) == 0, resumed.stdout.read()
+    assert "going on after epoch" in resumed.stdout.read()
+    networks = []
+    for folder in ("whole", "killed"):
+        network = unet(input_shape=(32, 32, 1), filters=(4, 8), dropout=0.2)
+        network.compile(keras.optimizers.Adam())
+        network.load_weights(tmp_path / folder / "epoch-0005" / "model.weights.h5")
+        networks.append(network)
+    for a, b in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_array_equal(a, b)

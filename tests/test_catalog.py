@@ -1,0 +1,104 @@
+"""Every row of the catalogue is complete and builds; a new row inherits these tests."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from kmed import applications, catalog
+
+ROWS = list(catalog.CATALOG.values())
+every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def test_rows_are_found_by_their_names():
+    assert [row.name for row in ROWS] == list(catalog.CATALOG)
+    assert all(catalog.find(row.name) is row for row in ROWS)
+
+
+@pytest.mark.parametrize("name", ["unett", "", "UNET"])
+def test_an_unknown_name_is_told_with_the_known_ones(name):
+    with pytest.raises(ValueError, match=f"no {name!r}; it has .*unet"):
+        catalog.find(name)
+
+
+@every_row
+def test_a_row_says_what_it_is(row):
+    assert row.name == row.name.lower() and row.name.isidentifier()
+    assert row.title and any(character.isdigit() for character in row.paper)
+    assert callable(row.builder) and row.builder.__name__ in dir(applications)
+
+
+@every_row
+def test_a_small_network_builds_and_runs(row):
+    network = row.builder(**row.small)
+    assert isinstance(network, keras.Model)
+    outputs = network(np.zeros((1, *row.small["input_shape"]), "float32"))
+    for output in keras.tree.flatten(outputs):
+        assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
+
+
+@every_row
+def test_a_row_has_its_flow_and_settings_that_hold(row):
+    for name in ("train", "evaluate", "predict", "export"):
+        assert callable(getattr(row.task, name))
+    settings = row.task.Settings(**row.settings)
+    assert settings.name == row.name
+
+
+@every_row
+def test_a_network_is_the_same_after_saving(row, tmp_path):
+    network = row.builder(**row.small)
+    network.save(tmp_path / "a.keras")
+    again = keras.models.load_model(tmp_path / "a.keras")
+    image = np.random.default_rng(0).normal(size=(2, *row.small["input_shape"])).astype("float32")
+    for first, second in zip(
+        *(keras.tree.flatten(n(image)) for n in (network, again)), strict=True
+    ):
+        np.testing.assert_array_equal(first, second)
+
+
+@every_row
+def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
+    from kmed.tasks.segmentation.training import compile_network
+
+    network = row.builder(**row.small)
+    settings = row.task.Settings(**row.settings)
+    compile_network(network, settings, 10, classes=row.small["classes"])
+    shape = row.small["input_shape"]
+    image = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    before = [np.array(weight) for weight in network.trainable_weights]
+    for _ in range(2):  # the rate of the very first step of a warm-up is 0
+        loss = network.train_on_batch(image, (image[..., 0] > 0).astype("int32"))
+    assert np.isfinite(loss).all()
+    changed = [np.abs(w - b).max() for w, b in zip(network.trainable_weights, before, strict=True)]
+    assert min(changed) > 0
+
+
+@every_row
+def test_saved_model_and_tflite_agree_with_keras(row, tmp_path):
+    from kmed import preprocessors
+    from kmed.export import Bundle, check_agreement
+
+    labels = [f"class {i}" for i in range(row.small["classes"])]
+    bundle = Bundle(row.name, preprocessors.xray(), row.builder(**row.small), labels=labels)
+    path = bundle.save(tmp_path)
+    random = np.random.default_rng(0)
+    images = [random.uniform(0, 4000, shape) for shape in ((32, 32, 1), (45, 30, 1))]
+    found = check_agreement(path, images)
+    assert set(found) == {"saved_model", "tflite"}
+    assert max(row["max_probability_difference"] for row in found.values()) < 1e-4
+
+
+@every_row
+def test_bundles_know_their_task(row, tmp_path):
+    from kmed import preprocessors
+    from kmed.export import Bundle
+
+    bundle = Bundle("named", preprocessors.xray(), row.builder(**row.small))
+    path = bundle.save(tmp_path, tflite=False)
+    assert catalog.task_of(path) is catalog.task_of(path.parent) is row.task
+    bundle.metadata["task"] = "alchemy"
+    with pytest.raises(ValueError, match="the task 'alchemy'"):
+        catalog.task_of(bundle.save(tmp_path, tflite=False))
