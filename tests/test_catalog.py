@@ -68,7 +68,7 @@ def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
     compile_network(network, settings, 10, classes=row.small["classes"])
     shape = row.small["input_shape"]
     image = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    before = [np.array(weight) for weight in network.trainable_weights]
+    before = [keras.ops.convert_to_numpy(weight).copy() for weight in network.trainable_weights]
     for _ in range(2):  # the rate of the very first step of a warm-up is 0
         loss = network.train_on_batch(image, (image[..., 0] > 0).astype("int32"))
     assert np.isfinite(loss).all()

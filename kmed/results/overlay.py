@@ -184,7 +184,7 @@ def encode_png(rgb: np.ndarray) -> bytes:
         The bytes of the file.
     """
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from kmed.data.atomic import write_bytes
 from kmed.metrics import Interval
@@ -90,8 +89,7 @@ def write_report(
         "omitted": any(i.omitted for m in metrics.values() for i in m.values()),
         "cases": _case_table(cases),
         "pictures": [_picture(caption, rgb) for caption, rgb in pictures],
-        # The figure's text is made of numbers and of words of our own.
-        "curves": Markup(training_curves(curves)) if curves else "",
+        "curves": training_curves(curves) if curves else "",
         "latency": _latency_table(latency or ()),
         "limits": limits,
         "versions": dict(versions or {}),

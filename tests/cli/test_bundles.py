@@ -82,9 +82,8 @@ def compared(monkeypatch, folder):
         row = {"images": 3, "voxels": 768, "differing_voxels": 0}
         return {"onnx": row | {"max_probability_difference": 2e-6}}
 
-    bundle = SimpleNamespace(
-        folder=lambda path: path / "1", load=lambda path: SimpleNamespace(rank=2)
-    )
+    bundle = SimpleNamespace(load=lambda path: SimpleNamespace(rank=2))
+    monkeypatch.setattr("kmed.export.bundle_folder", lambda path: path / "1")
     volume, affine = np.zeros((3, 16, 8), "int16"), np.eye(4)[[2, 1, 0, 3]]
     data.write_nifti(folder / "data" / "volume.nii.gz", volume, affine)
     monkeypatch.setattr("kmed.export.Bundle", bundle)

@@ -189,7 +189,7 @@ def _picture(bundle: Bundle, sample: Sample) -> np.ndarray:
     found = WholeCase(bundle)(arrays.image, arrays.spacing_mm).labels
     image = arrays.image if arrays.image.shape[-1] in (1, 3) else arrays.image[..., :1]
     draw = overlay if found.ndim == 2 else montage
-    options = {"labels": bundle.labels, "spacing_mm": arrays.spacing_mm}
+    options = {"labels": bundle.labels, "spacing_mm": arrays.spacing_mm, "size": 640}
     return draw(image, found, truth=arrays.mask, **options)
 
 
