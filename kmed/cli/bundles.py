@@ -106,24 +106,5 @@ def export(
         raise ValueError("--to int8 takes its value ranges from real images: give --data PATH")
     formats = list(dict.fromkeys(str(one) for one in to))
     task = catalog().task_of(bundle)
-    for path in task.export(bundle, formats, data=data, say=typer.echo):
+    for path in task.export(bundle, formats, data=data, check=check, say=typer.echo):
         typer.echo(f"wrote {path}")
-    if check is not None:
-        _check(bundle, check)
-
-
-def _check(bundle: Path, images: Path) -> None:
-    from kmed.data import discover
-    from kmed.export import Bundle, bundle_folder, check_agreement
-
-    folder = bundle_folder(bundle)
-    rank = Bundle.load(folder).rank
-    arrays = (sample.read().image for sample in discover(images))
-    # A volume goes slice by slice through a 2D network.
-    seen = (one for a in arrays for one in ([a] if a.ndim == rank + 1 else a))
-    for name, row in check_agreement(folder, seen).items():
-        typer.echo(
-            f"{name} equals Keras on {row['images']} images: {row['differing_voxels']} of "
-            f"{row['voxels']} voxels differ, probabilities by at most "
-            f"{row['max_probability_difference']:.1e}"
-        )

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
-import numpy as np
-import pytest
-
-from kmed import data
 from kmed.export import AgreementError
 
 
@@ -54,7 +48,7 @@ def test_export(task, run, folder):
     (call,) = task.calls
     assert call.arguments == (folder / "bundle", ["onnx", "int8"])
     assert all(type(kind) is str for kind in call.arguments[1])
-    assert call.options == {"data": folder / "data"}
+    assert call.options == {"data": folder / "data", "check": None}
     assert "wrote saved_models/x/1/model.onnx" in result.stdout
 
 
@@ -71,39 +65,12 @@ def test_an_unknown_format_is_told_with_the_known_ones(task, run, folder):
     assert "openvino" in result.stderr
 
 
-@pytest.fixture
-def compared(monkeypatch, folder):
-    """Shapes of the images on which the formats of a 2D bundle would be compared."""
-    shapes = []
-
-    def check_agreement(path, images):
-        assert path == folder / "bundle" / "1"
-        shapes.extend(image.shape for image in images)
-        row = {"images": 3, "voxels": 768, "differing_voxels": 0}
-        return {"onnx": row | {"max_probability_difference": 2e-6}}
-
-    bundle = SimpleNamespace(load=lambda path: SimpleNamespace(rank=2))
-    monkeypatch.setattr("kmed.export.bundle_folder", lambda path: path / "1")
-    volume, affine = np.zeros((3, 16, 8), "int16"), np.eye(4)[[2, 1, 0, 3]]
-    data.write_nifti(folder / "data" / "volume.nii.gz", volume, affine)
-    monkeypatch.setattr("kmed.export.Bundle", bundle)
-    monkeypatch.setattr("kmed.export.check_agreement", check_agreement)
-    return shapes
-
-
-def test_check_compares_the_formats_slice_by_slice(task, run, folder, compared):
-    result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
-    assert result.exit_code == 0, result.output
-    assert compared == [(16, 8, 1)] * 3
-    assert "onnx equals Keras on 3 images: 0 of 768 voxels differ" in result.stdout
-    assert "2.0e-06" in result.stdout
-
-
-def test_disagreement_is_an_error(task, run, folder, compared, monkeypatch):
-    def disagree(path, images):
+def test_a_format_that_disagrees_is_an_error(task, run, folder, monkeypatch):
+    def disagree(bundle, formats, *, data, check, say):
+        assert check == folder / "data"
         raise AgreementError("onnx gives another mask than Keras")
 
-    monkeypatch.setattr("kmed.export.check_agreement", disagree)
+    monkeypatch.setattr(task, "export", disagree)
     result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
     assert result.exit_code == 2
     assert "error: onnx gives another mask than Keras" in result.stderr

@@ -63,14 +63,7 @@ def publish(
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
     path = bundle.save(saved_models, card=card, tflite=bundle.size is not None)
-    agreement = check_agreement(path, itertools.islice(model_images(bundle, samples), _COMPARED))
-    write_json(path / "agreement.json", agreement)
-    for name, row in agreement.items():
-        say(
-            f"{name} equals Keras on {row['images']} images: probabilities to "
-            f"{row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
-            f"{row['voxels']} voxels differ"
-        )
+    compare_formats(path, samples, say)
     report = write_measures(
         bundle,
         measured,
@@ -82,6 +75,28 @@ def publish(
         overlays=path / "overlays",
     )
     return path, report
+
+
+def compare_formats(path: Path, samples: Sequence[Sample], say: Callable[[str], None]) -> None:
+    """Check that each exported format gives what Keras gives, and write agreement.json.
+
+    Args:
+        path: the bundle's folder.
+        samples: cases to compare on, up to 200 images or slices.
+        say: told what was found.
+
+    Raises:
+        AgreementError: if a format gives another mask than Keras, or other probabilities.
+    """
+    images = model_images(Bundle.load(path), samples)
+    agreement = check_agreement(path, itertools.islice(images, _COMPARED))
+    write_json(path / "agreement.json", agreement)
+    for name, row in agreement.items():
+        say(
+            f"{name} equals Keras on {row['images']} images: probabilities to "
+            f"{row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
+            f"{row['voxels']} voxels differ"
+        )
 
 
 def write_measures(

@@ -22,7 +22,7 @@ from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
 from kmed.tasks.segmentation.measuring import measure
-from kmed.tasks.segmentation.publishing import model_images, write_measures
+from kmed.tasks.segmentation.publishing import compare_formats, model_images, write_measures
 from kmed.tasks.segmentation.whole_case import WholeCase
 
 FORMATS = ("tflite", "float16", "int8", "onnx", "openvino")
@@ -170,6 +170,7 @@ def export(
     formats: Sequence[str],
     *,
     data: str | Path | None = None,
+    check: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Add formats to a bundle's folder, and measure what a smaller one loses.
@@ -179,12 +180,14 @@ def export(
         formats: of tflite, float16, int8, onnx and openvino.
         data: images with masks: int8 takes its ranges from the first half, and the loss of Dice
             is measured on the second.
+        check: images on which every float32 format must equal Keras.
         say: told what is being done.
 
     Returns:
         The files.
 
     Raises:
+        AgreementError: if a format fails the check.
         ValueError: for an unknown format, or int8 without data.
         ImportError: if a format's library is not installed, saying what to install.
     """
@@ -224,6 +227,8 @@ def export(
                 f"{row['format']}: {row['megabytes']:.2f} MB, Dice {row['score']:.4f} "
                 f"({-row['loss']:+.4f})"
             )
+    if check is not None:
+        compare_formats(folder, discover(check), say)
     return files
 
 

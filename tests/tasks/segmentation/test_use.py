@@ -72,6 +72,12 @@ def test_smaller_formats_say_what_they_lose(trained, pictures):
     assert any("model_int8.tflite" in line and "Dice" in line for line in said)
 
 
+def test_formats_are_checked_against_keras(trained, pictures):
+    said = []
+    export(trained[0].bundle_path, ["tflite"], check=pictures / "images", say=said.append)
+    assert any(line.startswith("tflite equals Keras on 12 images") for line in said)
+
+
 def test_formats_that_do_not_exist(trained):
     with pytest.raises(ValueError, match="received coreml"):
         export(trained[0].bundle_path, ["coreml"])
