@@ -35,7 +35,10 @@ def open_data(settings: Settings) -> tuple[list[Sample], tuple[str, ...]]:
     """
     if settings.data is None:
         root = phantoms(
-            settings.run_folder / "phantoms", patients=settings.patients, seed=settings.seed
+            settings.run_folder / "phantoms",
+            patients=settings.patients,
+            seed=settings.seed,
+            modalities=(settings.modality,),
         )
         samples = phantom_source(root, modality=settings.modality)
         return samples, settings.labels or _declared_labels(root)

@@ -22,11 +22,13 @@ class Measured:
         cases: for each case its id, its measures per class and the mean Dice over its classes.
         summary: `{class: {measure: Interval}}`, means over cases with intervals over patients.
         seconds_per_case: median time of the whole way from raw values to labels.
+        in_pixels: whether some source states no spacing, so that its "millimetres" count pixels.
     """
 
     cases: list[dict] = field(default_factory=list)
     summary: dict[str, dict[str, Interval]] = field(default_factory=dict)
     seconds_per_case: float = float("nan")
+    in_pixels: bool = False
 
 
 def measure(
@@ -67,6 +69,7 @@ def measure(
         seconds.append(time.perf_counter() - started)
         values = segmentation_report(arrays.mask, found, bundle.labels, arrays.spacing_mm)
         dice = float(np.mean([value["dice"] for value in values.values()]))
+        measured.in_pixels |= arrays.affine is None and set(arrays.spacing_mm) == {1.0}
         measured.cases.append({"sample": sample, "dice": dice, "classes": values})
         if progress:
             progress(done, len(samples))
