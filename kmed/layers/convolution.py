@@ -38,7 +38,6 @@ def transposed_convolution(x, filters: int, *, name: str):
         A tensor `(B, 2H, 2W, filters)` or `(B, 2D, 2H, 2W, filters)`.
     """
     layer = keras.layers.Conv3DTranspose if len(x.shape) == 5 else keras.layers.Conv2DTranspose
-    # Stride equals kernel: every output sees one input, so the fan in is its channels alone.
     return layer(filters, 2, strides=2, kernel_initializer="he_normal", name=name)(x)
 
 

@@ -31,15 +31,20 @@ LUNGS = Settings(
     labels=("background", "lung"),
     preprocessor="xray",
     size=(256, 256),
-    network={"filters": (16, 32, 64, 128, 256)},
+    network={"filters": (16, 32, 64, 128, 256, 512)},
     learning_rate=2e-3,
-    augment=0.7,
-    flip="none",
-    epochs=30,
+    flip="horizontal",
+    epochs=26,
 )
 TRAININGS = {
     "lungs": LUNGS,
-    "lungs-short": LUNGS.replaced(name="lungs-short", epochs=8),
+    "lungs-short": LUNGS.replaced(
+        name="lungs-short",
+        network={"filters": (16, 32, 64, 128, 256)},
+        augment=0.7,
+        flip="none",
+        epochs=8,
+    ),
     "hippocampus": Settings(
         name="hippocampus",
         data="msd_hippocampus",

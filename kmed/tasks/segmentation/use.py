@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmed.data import DataError, Sample, Split, discover, fingerprint
+from kmed.data import DataError, Sample, Split, discover, fingerprint, nifti, pictures
+from kmed.data.pairing import files_below
 from kmed.export import (
     Bundle,
     bundle_folder,
@@ -26,6 +27,7 @@ from kmed.tasks.segmentation.publishing import compare_formats, model_images, wr
 from kmed.tasks.segmentation.whole_case import WholeCase
 
 FORMATS = ("tflite", "float16", "int8", "onnx", "openvino")
+_ALONE = (*pictures.SUFFIXES, *nifti.SUFFIXES)  # files that are a whole image each
 _REPRESENTATIVE = 100  # images from which int8 takes its ranges
 
 
@@ -132,7 +134,7 @@ def predict(
     """
     bundle = Bundle.load(bundle_path)
     segment = WholeCase(bundle, overlap=overlap, flips=flips)
-    written, failed = [], []
+    written, failed, names = [], [], set()
     for sample in _samples(inputs, failed):
         try:
             arrays = sample.read()
@@ -140,7 +142,7 @@ def predict(
             source = sample.files[0]
             files = write_findings(
                 output,
-                sample.id.replace("/", "_"),
+                _unused(sample.id.replace("/", "_"), names),
                 found.labels,
                 image=arrays.image,
                 spacing_mm=arrays.spacing_mm,
@@ -157,12 +159,26 @@ def predict(
     return Predicted(written, failed)
 
 
+def _unused(name: str, names: set[str]) -> str:
+    """Number a name that another input had: two series are often both called "ct"."""
+    candidates = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+    chosen = next(candidate for candidate in candidates if candidate not in names)
+    names.add(chosen)
+    return chosen
+
+
 def _samples(inputs, failed) -> Iterable[Sample]:
     for path in inputs:
         try:
             yield from discover(path)
         except DataError as error:
-            failed.append((str(path), str(error)))
+            # One file that is broken must not keep the others of its folder from being read; a
+            # DICOM series, however, is whole or it is nothing.
+            alone = files_below(path, _ALONE) if Path(path).is_dir() else []
+            if alone:
+                yield from _samples(alone, failed)
+            else:
+                failed.append((str(path), str(error)))
 
 
 def export(

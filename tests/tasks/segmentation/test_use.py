@@ -19,7 +19,7 @@ def test_evaluation_on_a_part_equals_the_trainings(trained, pictures, tmp_path):
     assert found["disc"]["dice"] == run.metrics["disc"]["dice"]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["disc"]["dice"]["value"] == found["disc"]["dice"].value
-    assert len((tmp_path / "cases.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "cases.csv").read_text().splitlines()) == 4
     with pytest.raises(ValueError, match="received 'all'"):
         evaluate(
             run.bundle_path, pictures, part="all", say=str,
@@ -49,7 +49,7 @@ def test_prediction_goes_on_after_a_broken_file(trained, pictures, tmp_path):
 
 
 def test_prediction_of_a_dicom_series_lies_where_the_series_does(trained, tmp_path):
-    root = phantoms(tmp_path / "phantoms", patients=1, shape=(6, 40, 36), modalities=("ct",))
+    root = phantoms(tmp_path / "phantoms", patients=1, shape=(8, 40, 36), modalities=("ct",))
     series = root / "patient-0001" / "ct"
     done = predict(trained[0].bundle_path, [series], output=tmp_path / "out", say=str)
     assert done.failed == []
@@ -57,6 +57,15 @@ def test_prediction_of_a_dicom_series_lies_where_the_series_does(trained, tmp_pa
     found, truth = nibabel.load(path), nibabel.load(root / "patient-0001" / "mask.nii.gz")
     assert found.shape == truth.shape
     np.testing.assert_allclose(found.affine, truth.affine, atol=1e-3)
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(trained, pictures, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes((pictures / "images" / "p00.png").read_bytes())
+    inputs = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    done = predict(trained[0].bundle_path, inputs, output=tmp_path / "out", say=str)
+    assert {path.name for path in done.written} >= {"x.png", "x-2.png"}
 
 
 def test_a_path_that_is_not_there(trained, tmp_path):
