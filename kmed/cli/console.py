@@ -13,6 +13,9 @@ from typing import Any
 
 import typer
 
+# Of all that metrics.json and the report have, what fits a terminal.
+SHOWN_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice", "volume_difference_ml")
+
 
 def catalog() -> ModuleType:
     """Import the catalogue, and TensorFlow with it, without the lines that its start prints."""
@@ -66,7 +69,9 @@ def show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [
         (name if i == 0 else "", measure, _interval(interval), str(interval.n))
         for name, measures in metrics.items()
-        for i, (measure, interval) in enumerate(measures.items())
+        for i, (measure, interval) in enumerate(
+            (measure, measures[measure]) for measure in SHOWN_MEASURES if measure in measures
+        )
     ]
     print_table(("class", "measure", "mean [95% interval]", "patients"), rows)
 

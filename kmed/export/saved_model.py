@@ -21,12 +21,16 @@ def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
     Returns:
         The folder.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "segment",
+    # keras.export.ExportArchive saves every variable twice (once as the model's and once as the
+    # endpoint's), which doubles the folder and the server's memory.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.segment = tf.function(
         lambda image: model(image, training=False),
         input_signature=[tf.TensorSpec(model.input_shape, tf.float32, name="image")],
+        autograph=False,
     )
-    archive.write_out(str(folder), verbose=False)
+    segment = module.segment.get_concrete_function()
+    signatures = {"serving_default": segment, "segment": segment}
+    tf.saved_model.save(module, str(folder), signatures)
     return Path(folder)

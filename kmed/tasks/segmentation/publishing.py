@@ -126,9 +126,9 @@ def write_measures(
         The report.
     """
     numbers = {id(case): i for i, case in enumerate(measured.cases, start=1)}
-    pictures = []
+    pictures, segment = [], WholeCase(bundle)
     for what, case in example_cases(measured):
-        picture = _picture(bundle, case["sample"])
+        picture = _picture(segment, case["sample"])
         pictures.append((f"{what} case ({numbers[id(case)]}), Dice {case['dice']:.3f}", picture))
         save_png((overlays or folder / "overlays") / f"{what}.png", picture)
     cases = [case | {"name": f"case {numbers[id(case)]}"} for case in measured.cases]
@@ -199,13 +199,21 @@ def write_json(path: Path, content: dict) -> None:
     write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _picture(bundle: Bundle, sample: Sample) -> np.ndarray:
+def _picture(segment: WholeCase, sample: Sample) -> np.ndarray:
     arrays = sample.read()
-    found = WholeCase(bundle)(arrays.image, arrays.spacing_mm).labels
+    found = segment(arrays.image, arrays.spacing_mm).labels
     image = arrays.image if arrays.image.shape[-1] in (1, 3) else arrays.image[..., :1]
-    draw = overlay if found.ndim == 2 else montage
-    options = {"labels": bundle.labels, "spacing_mm": arrays.spacing_mm, "size": 640}
-    return draw(image, found, truth=arrays.mask, **options)
+    # Three pictures stand in a row of the report; a montage has its whole width.
+    draw, size = (overlay, 640) if found.ndim == 2 else (montage, 320)
+    return draw(
+        image,
+        found,
+        truth=arrays.mask,
+        labels=segment.bundle.labels,
+        spacing_mm=arrays.spacing_mm,
+        window=segment.bundle.metadata.get("window_hu"),
+        size=size,
+    )
 
 
 def _measuring_facts(measured: Measured) -> dict:

@@ -283,7 +283,8 @@ def _margin(settings: Settings) -> int:
 def _metadata(settings: Settings, margin: int) -> dict:
     window = [size - 2 * margin for size in settings.size]
     windowed = {"window": window, "margin": margin} if settings.fit == "patch" else {}
-    return {"task": "segmentation", **windowed}
+    seen = {"window_hu": settings.window_hu} if settings.preprocessor == "ct" else {}
+    return {"task": "segmentation", **windowed, **seen}
 
 
 def _check_batch(settings: Settings, replicas: int) -> None:

@@ -149,6 +149,7 @@ def predict(
                 affine=arrays.affine,
                 like=source if source.endswith((".nii", ".nii.gz")) else None,
                 label_names=bundle.labels,
+                window=bundle.metadata.get("window_hu"),
                 to=to,
             )
         except DataError as error:
