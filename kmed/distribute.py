@@ -53,7 +53,8 @@ def has_gpu() -> bool:
 def jit_compile() -> bool | str:
     """What `compile(jit_compile=...)` should be: XLA slows convolutions down on a processor.
 
-    Keras' own default turns XLA on there as well, which doubled the time of a U-Net's step.
+    There a U-Net's step took twice as long with XLA as without; what "auto" means on a processor
+    differs between versions of Keras, so it is said here.
 
     Returns:
         "auto" where there is a GPU, else False.

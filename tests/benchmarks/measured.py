@@ -71,7 +71,7 @@ TRAININGS = {
         steps_per_epoch=48,
         learning_rate=1e-3,
         foreground=0.0,
-        epochs=50,
+        epochs=40,
     ),
 }
 
