@@ -18,7 +18,7 @@ loss (Adam in place of its stochastic gradient descent):
         --set network.padding=valid --set network.normalization=null \
         --set network.filters=64,128,256,512,1024 --set loss=border_weighted
 
-On the lung masks of Montgomery and Shenzhen: see README.
+On the lung masks of Montgomery and Shenzhen, two cores: Dice 0.957 after 7 minutes and 8 epochs.
 """
 
 from kmed.cli import program

@@ -18,6 +18,7 @@ from kmed.data.augmentation import Augmentation
 from kmed.data.pipeline import training_batches, validation_batches
 from kmed.export import Bundle
 from kmed.metrics import MeanDice
+from kmed.tasks.progress import tenths
 from kmed.tasks.segmentation import data
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.publishing import publish
@@ -79,7 +80,8 @@ def train(
     store = data.cache(settings, prepare)
     patients = len({sample.patient for sample in samples})
     say(f"{len(samples)} images of {patients} patients, {len(labels)} classes")
-    cases = dict(zip([s.id for s in samples], store.cases(samples), strict=True))
+    prepared = store.cases(samples, progress=tenths(say, "prepared"))
+    cases = dict(zip([sample.id for sample in samples], prepared, strict=True))
     split = data.split_and_audit(samples, settings, lambda sample: cases[sample.id].digest)
     split.save(settings.run_folder / "split.json")
 
@@ -149,7 +151,7 @@ def train(
         metadata=_metadata(settings, margin),
         size=None if margin else settings.size,
     )
-    measured = measure(bundle, split.test, seed=settings.seed)
+    measured = measure(bundle, split.test, seed=settings.seed, progress=tenths(say, "measured"))
     parts = {part: getattr(split, part) for part in ("train", "validation", "test")}
     facts = {
         "data": {

@@ -22,6 +22,7 @@ from kmed.export import (
 from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
+from kmed.tasks.progress import tenths
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.publishing import compare_formats, model_images, write_measures
 from kmed.tasks.segmentation.whole_case import WholeCase
@@ -84,12 +85,9 @@ def evaluate(
         samples = list(getattr(Split.load(split_file, samples), part))
     folder = Path(output or f"evaluation-{bundle.name}")
     say(f"{len(samples)} images")
-
-    def progress(done, count):
-        if done == count or done % max(1, count // 10) == 0:
-            say(f"  {done} of {count}")
-
-    measured = measure(bundle, samples, overlap=overlap, flips=flips, progress=progress)
+    measured = measure(
+        bundle, samples, overlap=overlap, flips=flips, progress=tenths(say, "measured")
+    )
     report = write_measures(
         bundle,
         measured,

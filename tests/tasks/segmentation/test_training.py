@@ -119,12 +119,14 @@ def test_learning_rate_warms_up_and_ends_at_zero():
     np.testing.assert_allclose(values[1:], [0.05, 0.1, 0.05, 0.0], atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["volumes", "valid"])
+@pytest.mark.parametrize("kind", ["volumes", "valid", "half"])
 def test_patches(kind, tmp_path):
     options = {"size": (8, 32, 32), "network": {"filters": (4, 8)}}
     if kind == "valid":
         network = {"filters": (4, 8), "padding": "valid", "normalization": None}
         options = {"size": (44, 44), "fit": "patch", "network": network, "loss": "border_weighted"}
+    if kind == "half":
+        options = {"size": (32, 32), "network": {"filters": (4, 8)}, "precision": "mixed_float16"}
     settings = Settings(
         patients=5, epochs=1, steps_per_epoch=2, batch_size=2, run_dir=str(tmp_path / "run"),
         saved_models=str(tmp_path / "saved"), flip="none", **options,
