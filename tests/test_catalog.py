@@ -61,7 +61,7 @@ def test_a_network_is_the_same_after_saving(row, tmp_path):
 
 @every_row
 def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
-    from kmed.tasks.segmentation.training import compile_network
+    from kmed.tasks.segmentation.networks import compile_network
 
     network = row.builder(**row.small)
     settings = row.task.Settings(**row.settings)
@@ -102,3 +102,40 @@ def test_bundles_know_their_task(row, tmp_path):
     bundle.metadata["task"] = "alchemy"
     with pytest.raises(ValueError, match="the task 'alchemy'"):
         catalog.task_of(bundle.save(tmp_path, tflite=False))
+
+
+def ten_steps(name, devices, path):
+    """Train a small network for ten steps on logical processors and write its weights."""
+    import tensorflow as tf
+
+    [processor] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        processor, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    from kmed import distribute
+    from kmed.tasks.segmentation.networks import compile_network
+
+    row = catalog.find(name)
+    keras.utils.set_random_seed(0)
+    random = np.random.default_rng(0)
+    images = random.normal(size=(80, *row.small["input_shape"])).astype("float32")
+    masks = (images[..., 0] > 0.5).astype("int32")
+    strategy = distribute.strategy(devices)
+    assert strategy.num_replicas_in_sync == devices
+    with strategy.scope():
+        network = row.builder(**row.small)
+        distribute.synchronize_batch_norm(network, devices)
+        compile_network(network, row.task.Settings(), 10, classes=row.small["classes"])
+    data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(8)
+    history = network.fit(data, epochs=1, verbose=0, shuffle=False)
+    np.savez(path, *network.get_weights(), **{k: v[0] for k, v in history.history.items()})
+
+
+@every_row
+def test_two_replicas_train_as_one(row, run_isolated, tmp_path):
+    for devices in (1, 2):
+        run_isolated(ten_steps, row.name, devices, str(tmp_path / f"{devices}.npz"))
+    one, two = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 2))
+    assert set(one) == set(two)
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=2e-5, err_msg=name)

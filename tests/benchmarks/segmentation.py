@@ -33,8 +33,8 @@ from kmed.data.augmentation import Augmentation
 from kmed.data.cache import Cache
 from kmed.data.pipeline import training_batches
 from kmed.preprocessors import preprocess_array
+from kmed.tasks.segmentation.networks import compile_network
 from kmed.tasks.segmentation.settings import Settings
-from kmed.tasks.segmentation.training import compile_network
 
 FILTERS = (16, 32, 64, 128, 256)
 

@@ -1,0 +1,68 @@
+"""A segmentation network before its training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from kmed import distribute
+from kmed.metrics import MeanDice
+from kmed.tasks.segmentation.settings import LOSSES, Settings
+
+Builder = Callable[..., keras.Model]
+
+
+def compile_network(network: keras.Model, settings: Settings, steps: int, *, classes: int) -> None:
+    """Compile with Adam, a warm-up and a cosine decay, the settings' loss and the mean Dice.
+
+    Args:
+        network: one output of logits, or a dictionary of them (deep supervision: the weight of
+            each halves with its resolution, as in nnU-Net).
+        settings: loss and learning rate.
+        steps: batches of the whole training.
+        classes: number of classes.
+    """
+    warm_up = min(100, max(1, steps // 10))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up
+    )
+    loss, loss_weights = LOSSES[settings.loss](), None
+    metrics = [MeanDice(classes, empty=None, name="dice")]
+    if isinstance(network.output, dict):
+        names = list(network.output)
+        shares = [0.5**i for i in range(len(names))]
+        loss = {name: LOSSES[settings.loss]() for name in names}
+        loss_weights = {n: s / sum(shares) for n, s in zip(names, shares, strict=True)}
+        metrics = {"logits": metrics}
+    network.compile(
+        keras.optimizers.Adam(rate),
+        loss,
+        loss_weights=loss_weights,
+        metrics=metrics,
+        jit_compile=distribute.jit_compile(),
+    )
+
+
+def inference_network(
+    builder: Builder, trained: keras.Model, settings: Settings, channels: int, classes: int
+) -> keras.Model:
+    """Rebuild a trained network in float32, without auxiliary outputs, for any size of patch.
+
+    Args:
+        builder: as in `train`.
+        trained: gives the weights.
+        settings: size, fit and the builder's options.
+        channels: channels of the image.
+        classes: number of classes.
+
+    Returns:
+        A network of one output.
+    """
+    with distribute.precision("float32"):
+        size = settings.size if settings.fit == "resize" else (None,) * settings.rank
+        network = builder(input_shape=(*size, channels), classes=classes, **settings.network)
+    network.set_weights(trained.get_weights())
+    if isinstance(network.output, dict):
+        network = keras.Model(network.input, network.output["logits"], name=network.name)
+    return network
