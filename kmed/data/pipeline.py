@@ -92,6 +92,7 @@ def validation_batches(
     cases: Sequence[Case],
     *,
     batch_size: int,
+    images: int | None = None,
     rank: int = 2,
     patch_shape: tuple[int, ...] | None = None,
     margin: int = 0,
@@ -102,6 +103,7 @@ def validation_batches(
     Args:
         cases: what `Cache.cases` prepared.
         batch_size: images in a batch; the last may be smaller.
+        images: how many to take, from the first; by default all.
         rank: as in `training_batches`.
         patch_shape: as in `training_batches`.
         margin: as in `training_batches`.
@@ -120,7 +122,8 @@ def validation_batches(
         draws = tf.random.stateless_uniform([3 + rank], _fold(base, entry))
         return loader.trim(*loader.load(entry, draws))
 
-    dataset = tf.data.Dataset.range(len(loader.entries)).map(lambda entry: tf.cast(entry, tf.int32))
+    count = len(loader.entries) if images is None else min(images, len(loader.entries))
+    dataset = tf.data.Dataset.range(count).map(lambda entry: tf.cast(entry, tf.int32))
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _finish(dataset.batch(batch_size))
 

@@ -15,6 +15,7 @@ from kmed import distribute
 from kmed.applications.unet import valid_output_size
 from kmed.data import DataError, Sample, Split, fingerprint
 from kmed.data.augmentation import Augmentation
+from kmed.data.cache import Case
 from kmed.data.pipeline import training_batches, validation_batches
 from kmed.export import Bundle
 from kmed.tasks.progress import tenths
@@ -87,10 +88,15 @@ def train(
     views = {"rank": settings.rank, "margin": margin, "foreground": settings.foreground}
     views["patch_shape"] = settings.size if settings.fit == "patch" else None
     strategy = distribute.strategy(settings.devices)
-    _check_batch(settings, strategy.num_replicas_in_sync)
-    train_cases = [cases[sample.id] for sample in split.train]
-    views_of_epoch = sum(math.prod(c.shape[: -settings.rank]) for c in train_cases)
-    steps = settings.steps_per_epoch or math.ceil(views_of_epoch / settings.batch_size)
+    train_cases, validation_cases = (
+        [cases[sample.id] for sample in part] for part in (split.train, split.validation)
+    )
+    validation_batch, validated = _validation_batch(
+        settings, _count_views(validation_cases, settings), strategy.num_replicas_in_sync
+    )
+    steps = settings.steps_per_epoch or math.ceil(
+        _count_views(train_cases, settings) / settings.batch_size
+    )
     with strategy.scope(), distribute.precision(settings.precision):
         network = builder(
             input_shape=(*settings.size, channels), classes=len(labels), **settings.network
@@ -120,8 +126,9 @@ def train(
             **views,
         )
         unseen = validation_batches(
-            [cases[sample.id] for sample in split.validation],
-            batch_size=settings.batch_size,
+            validation_cases,
+            batch_size=validation_batch,
+            images=validated,
             **views,
         )
         network.fit(
@@ -232,9 +239,29 @@ def _metadata(settings: Settings, margin: int) -> dict:
     return {"task": "segmentation", **windowed, **seen}
 
 
-def _check_batch(settings: Settings, replicas: int) -> None:
+def _count_views(cases: list[Case], settings: Settings) -> int:
+    """Count images, or slices where a 2D network trains on volumes."""
+    return sum(math.prod(case.shape[: -settings.rank]) for case in cases)
+
+
+def _validation_batch(settings: Settings, images: int, replicas: int) -> tuple[int, int]:
+    """Choose how many images are validated, and in what batches.
+
+    TensorFlow gives one replica less of a batch that is not full, or nothing, and Keras fails on
+    both. Several replicas get full batches alone; at most `replicas - 1` images are left out.
+    """
     if settings.batch_size % replicas:
         raise ValueError(
             f"`batch_size` must be divisible by the number of devices; received "
             f"{settings.batch_size} for {replicas}"
         )
+    if images < replicas:
+        raise ValueError(
+            f"the validation part must have an image for each of {replicas} devices; it has "
+            f"{images}: raise `validation` or lower `devices`"
+        )
+    if replicas == 1:
+        return settings.batch_size, images
+    images -= images % replicas
+    sizes = range(settings.batch_size, 0, -replicas)
+    return next(size for size in sizes if images % size == 0), images

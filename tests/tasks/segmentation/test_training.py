@@ -14,7 +14,7 @@ import pytest
 from kmed.applications import unet
 from kmed.data import LeakageError
 from kmed.tasks.segmentation.settings import Settings
-from kmed.tasks.segmentation.training import train
+from kmed.tasks.segmentation.training import _validation_batch, train
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -86,11 +86,15 @@ def test_a_leak_stops_the_training(pictures, tmp_path):
         train(unet, settings, say=str)
 
 
-def test_batch_must_be_shared_evenly():
-    from kmed.tasks.segmentation.training import _check_batch
-
+def test_batches_are_shared_evenly():
+    assert _validation_batch(Settings(batch_size=8), 29, 1) == (8, 29)
+    assert _validation_batch(Settings(batch_size=8), 29, 2) == (4, 28)
+    assert _validation_batch(Settings(batch_size=8), 5, 2) == (4, 4)
+    assert _validation_batch(Settings(batch_size=8), 8, 8) == (8, 8)
     with pytest.raises(ValueError, match="received 9 for 2"):
-        _check_batch(Settings(batch_size=9), 2)
+        _validation_batch(Settings(batch_size=9), 29, 2)
+    with pytest.raises(ValueError, match="for each of 2 devices; it has 1"):
+        _validation_batch(Settings(batch_size=8), 1, 2)
 
 
 @pytest.mark.parametrize("kind", ["volumes", "valid", "half"])
@@ -163,3 +167,36 @@ def _arrays(folder):
     with h5py.File(folder / "model.weights.h5") as file:
         file.visititems(visit)
     return found
+
+
+def on_devices(devices, data, folder):
+    """Train for two epochs on logical processors, through the whole flow."""
+    import tensorflow as tf
+
+    [processor] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        processor, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    settings = Settings(
+        name="discs", data=data, labels=("background", "disc"), preprocessor="xray",
+        size=(32, 32), network={"filters": (4, 8)}, epochs=2, batch_size=4, devices=devices,
+        steps_per_epoch=5, validation=0.5, run_dir=folder, saved_models=folder + "/saved",
+    )  # fmt: skip
+    train(unet, settings, say=str, verbose=0)
+
+
+def test_two_devices_end_where_one_does(run_isolated, pictures, tmp_path):
+    for devices in (1, 2):
+        run_isolated(on_devices, devices, str(pictures), str(tmp_path / str(devices)))
+    one, two = (_arrays(tmp_path / str(devices) / "epoch-0002") for devices in (1, 2))
+    rows = [
+        json.loads((tmp_path / str(devices) / "epoch-0002" / "state.json").read_text())["rows"]
+        for devices in (1, 2)
+    ]
+    for name in ("loss", "dice", "val_loss", "val_dice"):
+        for a, b in zip(*rows, strict=True):
+            assert a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-4), name
+    weights = [name for name in one if "optimizer" not in name]
+    assert weights
+    for name in weights:
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-3, atol=2e-4, err_msg=name)
