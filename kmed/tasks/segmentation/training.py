@@ -154,7 +154,7 @@ def train(
         fit=("tile" if margin else "pad") if settings.fit == "patch" else "resize",
         spacing_mm=settings.spacing_mm,
         metadata=_metadata(settings, margin),
-        size=None if margin else settings.size,
+        size=tuple(size - 2 * margin for size in settings.size),
     )
     measured = measure(bundle, split.test, seed=settings.seed, progress=tenths(say, "measured"))
     parts = {part: getattr(split, part) for part in ("train", "validation", "test")}

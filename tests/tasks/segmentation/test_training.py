@@ -111,6 +111,7 @@ def test_patches(kind, tmp_path):
     )  # fmt: skip
     run = train(unet, settings, say=str, verbose=0)
     assert set(run.metrics) == {"liver", "kidney", "spleen", "lesion", "mean"}
+    assert (run.bundle_path / "model.tflite").is_file()
 
 
 SCRIPT = """
