@@ -58,4 +58,5 @@ def demo(
     series = Path(run.split.test[0].files[0]).parent
     say("predicting a study that the network has not seen, from its DICOM files")
     predict(run.bundle_path, [series], output=folder / "findings", say=say)
+    say(f"findings: {folder / 'findings'}")
     return run

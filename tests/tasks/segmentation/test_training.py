@@ -97,14 +97,17 @@ def test_batches_are_shared_evenly():
         _validation_batch(Settings(batch_size=8), 1, 2)
 
 
-@pytest.mark.parametrize("kind", ["volumes", "valid", "half"])
-def test_patches(kind, tmp_path):
+@pytest.mark.parametrize("kind", ["volumes", "valid", "half", "deep"])
+def test_networks_of_every_kind_walk_the_whole_road(kind, tmp_path):
     options = {"size": (8, 32, 32), "network": {"filters": (4, 8)}}
     if kind == "valid":
         network = {"filters": (4, 8), "padding": "valid", "normalization": None}
         options = {"size": (44, 44), "fit": "patch", "network": network, "loss": "border_weighted"}
     if kind == "half":
         options = {"size": (32, 32), "network": {"filters": (4, 8)}, "precision": "mixed_float16"}
+    if kind == "deep":
+        network = {"filters": (4, 8, 8), "deep_supervision": True, "residual": True}
+        options = {"size": (32, 32), "network": network}
     settings = Settings(
         patients=5, epochs=1, steps_per_epoch=2, batch_size=2, run_dir=str(tmp_path / "run"),
         saved_models=str(tmp_path / "saved"), flip="none", **options,
