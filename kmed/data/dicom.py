@@ -155,6 +155,7 @@ def dicom_series(
                 patient=_patient(ordered, folder, patient),
                 files=files + ((str(mask),) if mask else ()),
                 read=partial(_read, files, mask, _grid(ordered, affine)),
+                modality=ordered[0].modality,
             )
         )
     return sorted(samples, key=lambda sample: sample.id)

@@ -133,6 +133,7 @@ def phantom_source(root: str | os.PathLike, *, modality: str = "ct") -> list[Sam
                 files=(*files, mask),
                 read=partial(_read, files, mask),
                 label=findings["label"],
+                modality="CT" if modality == "ct" else "MR",
             )
         )
     return samples

@@ -42,6 +42,8 @@ class Sample:
         files: everything that `read` opens, for error messages, hashes and the leakage audit.
         read: decodes the files.
         label: class index of the whole image, where the source has one.
+        modality: DICOM's Modality (PS3.3 C.7.3.1.1.1) such as "CT", "MR" or "DX", where the source
+            says it.
     """
 
     id: str
@@ -49,3 +51,4 @@ class Sample:
     files: tuple[str, ...]
     read: Callable[[], Arrays]
     label: int | None = None
+    modality: str | None = None

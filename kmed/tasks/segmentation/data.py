@@ -16,8 +16,10 @@ from kmed.data.phantoms import phantom_source, phantoms
 from kmed.data.resampling import resample, resampled_shape
 from kmed.layers import ResizeTo
 from kmed.losses import border_weight_map
-from kmed.tasks.segmentation.settings import Settings
+from kmed.tasks.segmentation.settings import PREPROCESSORS, Settings
 
+# Modalities whose values have a scale of their own, which no other preprocessor may take.
+_SCALED = {"CT": "ct", "MR": "mr"}
 _SLICES = 16  # of a volume, through a 2D preprocessor at once
 
 
@@ -125,6 +127,33 @@ def cache(settings: Settings, prepare: keras.Model) -> Cache:
 
     folder = settings.cache_dir or settings.run_folder / "cache"
     return Cache(folder, prepared, description)
+
+
+def check_modality(sample: Sample, preprocessor_name: str) -> None:
+    """Refuse an image whose values are not in the units that the preprocessor takes.
+
+    A network for Hounsfield units gives a mask for MR too, and nothing in the mask tells that it
+    is nonsense. Sources that don't say their modality (pictures, NIfTI) pass.
+
+    Args:
+        sample: the image.
+        preprocessor_name: name of a preprocessor of kmed; others are not checked.
+
+    Raises:
+        DataError: naming the file, its modality and those that fit.
+
+    Example:
+        >>> check_modality(Sample(id="a", patient="a", files=(), read=None, modality="CT"), "ct")
+    """
+    if preprocessor_name not in PREPROCESSORS or not sample.modality:
+        return
+    if _SCALED.get(sample.modality.upper(), preprocessor_name) != preprocessor_name or (
+        preprocessor_name in _SCALED.values() and sample.modality.upper() not in _SCALED
+    ):
+        raise DataError(
+            f"{sample.files[0]}: is of modality {sample.modality}, whose values are not what the "
+            f"preprocessor {preprocessor_name!r} takes"
+        )
 
 
 def _in_batches(prepare, resize, image, rank):

@@ -11,6 +11,7 @@ import numpy as np
 from kmed.data import DataError, Sample
 from kmed.export import Bundle
 from kmed.metrics import Interval, segmentation_report, summarize
+from kmed.tasks.segmentation.data import check_modality
 from kmed.tasks.segmentation.whole_case import WholeCase
 
 
@@ -54,13 +55,14 @@ def measure(
         The measures.
 
     Raises:
-        DataError: if a case has no mask, or there is no case.
+        DataError: if a case has no mask or another modality, or there is no case.
     """
     if not samples:
         raise DataError("there is no case to measure on")
     segment = WholeCase(bundle, overlap=overlap, flips=flips)
     measured, seconds = Measured(), []
     for done, sample in enumerate(samples, start=1):
+        check_modality(sample, bundle.preprocessor.name)
         arrays = sample.read()
         if arrays.mask is None:
             raise DataError(f"{sample.files[0]}: has no mask to compare with")

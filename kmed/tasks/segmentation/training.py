@@ -74,6 +74,8 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     _claim(settings)
     samples, labels = data.open_data(settings)
+    for sample in samples:
+        data.check_modality(sample, settings.preprocessor)
     channels = _channels(samples)
     prepare = data.preprocessor(settings, channels)
     store = data.cache(settings, prepare)

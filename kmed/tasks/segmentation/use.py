@@ -23,6 +23,7 @@ from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
 from kmed.tasks.progress import tenths
+from kmed.tasks.segmentation.data import check_modality
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.publishing import compare_formats, model_images, write_measures
 from kmed.tasks.segmentation.whole_case import WholeCase
@@ -135,6 +136,7 @@ def predict(
     written, failed, names = [], [], set()
     for sample in _samples(inputs, failed):
         try:
+            check_modality(sample, bundle.preprocessor.name)
             arrays = sample.read()
             found = segment(arrays.image, arrays.spacing_mm)
             source = sample.files[0]

@@ -11,6 +11,7 @@ from kmed.tasks.segmentation.settings import Settings
 def test_phantoms_are_the_default(tmp_path):
     settings = Settings(patients=3, run_dir=str(tmp_path), modality="t2")
     samples, labels = data.open_data(settings)
+    assert {sample.modality for sample in samples} == {"MR"}
     assert labels == ("background", "liver", "kidney", "spleen", "lesion")
     assert len(samples) == 3
     assert all("t2" in file or "mask" in file for file in samples[0].files)
@@ -73,3 +74,30 @@ def test_images_without_masks(pictures, tmp_path):
     samples, _ = data.open_data(settings)
     with pytest.raises(DataError, match="has none"):
         data.cache(settings, data.preprocessor(settings, 1)).cases(samples[:1])
+
+
+@pytest.mark.parametrize(
+    ("modality", "preprocessor", "fits"),
+    [
+        ("CT", "ct", True),
+        ("MR", "ct", False),
+        ("MR", "mr", True),
+        ("CT", "mr", False),
+        ("DX", "xray", True),
+        ("US", "xray", True),
+        ("CT", "xray", False),
+        ("DX", "ct", False),
+        ("US", "mr", False),
+        (None, "ct", True),
+        ("MR", "of_my_own", True),
+    ],
+)
+def test_modalities_in_other_units_are_refused(modality, preprocessor, fits):
+    from kmed.data import Sample
+
+    sample = Sample(id="a", patient="a", files=("a.dcm",), read=str, modality=modality)
+    if fits:
+        data.check_modality(sample, preprocessor)
+    else:
+        with pytest.raises(DataError, match=f"a.dcm: is of modality {modality}, whose values"):
+            data.check_modality(sample, preprocessor)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -8,6 +9,8 @@ from PIL import Image
 from kmed.data import DataError
 from kmed.data.phantoms import phantoms
 from kmed.tasks.segmentation.use import evaluate, export, predict
+
+SHIPPED = Path(__file__).resolve().parents[3] / "saved_models" / "phantom_unet"
 
 
 def test_evaluation_on_a_part_equals_the_trainings(trained, pictures, tmp_path):
@@ -51,12 +54,15 @@ def test_prediction_goes_on_after_a_broken_file(trained, pictures, tmp_path):
 def test_prediction_of_a_dicom_series_lies_where_the_series_does(trained, tmp_path):
     root = phantoms(tmp_path / "phantoms", patients=1, shape=(8, 40, 36), modalities=("ct",))
     series = root / "patient-0001" / "ct"
-    done = predict(trained[0].bundle_path, [series], output=tmp_path / "out", say=str)
+    done = predict(SHIPPED, [series], output=tmp_path / "out", say=str)
     assert done.failed == []
     [path] = [path for path in done.written if path.name.endswith(".nii.gz")]
     found, truth = nibabel.load(path), nibabel.load(root / "patient-0001" / "mask.nii.gz")
     assert found.shape == truth.shape
     np.testing.assert_allclose(found.affine, truth.affine, atol=1e-3)
+    refused = predict(trained[0].bundle_path, [series], output=tmp_path / "out", say=str)
+    assert refused.written == []
+    assert "is of modality CT" in refused.failed[0][1]
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(trained, pictures, tmp_path):
