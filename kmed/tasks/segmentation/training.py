@@ -159,8 +159,30 @@ def train(
         size=tuple(size - 2 * margin for size in settings.size),
     )
     measured = measure(bundle, split.test, seed=settings.seed, progress=tenths(say, "measured"))
+    facts = _facts(settings, samples, split, checkpoints, bundle)
+    bundle_path, report_path = publish(
+        bundle,
+        measured,
+        facts,
+        saved_models=settings.saved_models,
+        folder=settings.run_folder,
+        samples=split.test,
+        log=checkpoints.rows,
+        say=say,
+    )
+    return Run(bundle_path, report_path, measured.summary, split)
+
+
+def _facts(
+    settings: Settings,
+    samples: list[Sample],
+    split: Split,
+    checkpoints: Checkpoints,
+    bundle: Bundle,
+) -> dict:
+    """What the model card and the report say of data and training: counts, no names."""
     parts = {part: getattr(split, part) for part in ("train", "validation", "test")}
-    facts = {
+    return {
         "data": {
             "name": "phantom studies" if settings.data is None else Path(settings.data).name,
             "fingerprint": fingerprint(samples),
@@ -178,17 +200,6 @@ def train(
             "parameters": bundle.network.count_params(),
         },
     }
-    bundle_path, report_path = publish(
-        bundle,
-        measured,
-        facts,
-        saved_models=settings.saved_models,
-        folder=settings.run_folder,
-        samples=split.test,
-        log=checkpoints.rows,
-        say=say,
-    )
-    return Run(bundle_path, report_path, measured.summary, split)
 
 
 def _for_each(outputs: list[str], batches):
@@ -202,14 +213,16 @@ def _claim(settings: Settings) -> None:
     """Refuse to mix two trainings in one folder."""
     file = settings.run_folder / "settings.json"
     fingerprint_ = settings.fingerprint()
-    if file.exists() and settings.resume and file.read_text() != fingerprint_:
+    # Settings that failed before the first epoch ended claim nothing.
+    begun = any(settings.run_folder.glob("epoch-*")) and file.exists()
+    if begun and settings.resume and file.read_text() != fingerprint_:
         old, new = json.loads(file.read_text()), json.loads(fingerprint_)
         differing = sorted(k for k in new if old.get(k) != new[k])
         raise ValueError(
             f"{settings.run_folder} holds a training with other settings ({', '.join(differing)} "
             "differ); choose another `name` or `run_dir`, or start afresh with resume=False"
         )
-    if file.exists() and not settings.resume:
+    if not settings.resume:
         for old in settings.run_folder.glob("epoch-*"):
             shutil.rmtree(old)
     settings.run_folder.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,17 @@ def test_other_settings_in_the_same_folder_are_refused(trained):
         train(unet, replace(settings, learning_rate=0.5), say=str)
 
 
+def test_settings_that_failed_can_be_mended_in_place(pictures, tmp_path):
+    settings = Settings(
+        data=str(pictures), size=(30, 30), preprocessor="xray", epochs=1, steps_per_epoch=1,
+        batch_size=2, network={"filters": (4, 8, 8)}, run_dir=str(tmp_path / "run"),
+        saved_models=str(tmp_path / "saved"),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="divisible by"):
+        train(unet, settings, say=str, verbose=0)
+    assert train(unet, replace(settings, size=(32, 32)), say=str, verbose=0).bundle_path.is_dir()
+
+
 def test_a_leak_stops_the_training(pictures, tmp_path):
     import shutil
 
