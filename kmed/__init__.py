@@ -21,6 +21,7 @@ _ROOMS = frozenset(
         "codecs",
         "data",
         "distribute",
+        "explanations",
         "export",
         "layers",
         "losses",
@@ -30,6 +31,8 @@ _ROOMS = frozenset(
         "results",
         "tasks",
         "trainers",
+        "uncertainty",
+        "weights",
     }
 )
 

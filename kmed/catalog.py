@@ -12,7 +12,7 @@ import keras
 
 from kmed import applications
 from kmed.export import bundle_folder
-from kmed.tasks import segmentation
+from kmed.tasks import classification, segmentation
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,98 @@ class Row:
     settings: dict = field(default_factory=dict)
 
 
+_SMALL_CLASSIFIER = {"input_shape": (64, 64, 1), "classes": 3}
+_VGG_PAPER = "Simonyan and Zisserman 2015"
+_RESNET_PAPER = "He et al. 2016"
+_FCN_PAPER = "Long, Shelhamer and Darrell 2015"
+
+
+def _vgg(depth: int) -> Row:
+    return Row(
+        name=f"vgg{depth}",
+        title=f"VGG of {depth} layers",
+        paper=_VGG_PAPER,
+        task=classification,
+        builder=getattr(applications, f"vgg{depth}"),
+        small=_SMALL_CLASSIFIER | {"filters": (2, 4, 4, 4, 4), "dense_units": (8, 8)},
+        settings={"name": f"vgg{depth}", "learning_rate": 1e-4},
+    )
+
+
+def _resnet(depth: int) -> Row:
+    return Row(
+        name=f"resnet{depth}",
+        title=f"ResNet of {depth} layers, 2D and 3D",
+        paper=_RESNET_PAPER,
+        task=classification,
+        builder=getattr(applications, f"resnet{depth}"),
+        small=_SMALL_CLASSIFIER | {"width": 4},
+        settings={"name": f"resnet{depth}"},
+    )
+
+
+def _fcn(name: str, title: str, small: dict) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        paper=_FCN_PAPER,
+        task=segmentation,
+        builder=getattr(applications, name),
+        small={"input_shape": (64, 64, 1), "classes": 2} | small,
+        settings={"name": name, "learning_rate": 1e-4},
+    )
+
+
+def _segnet(name: str, title: str, filters: tuple[int, ...]) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        paper="Badrinarayanan, Kendall and Cipolla 2017",
+        task=segmentation,
+        builder=getattr(applications, name),
+        small={"input_shape": (64, 64, 1), "classes": 2, "filters": filters},
+        settings={"name": name, "loss": "median_frequency"},
+    )
+
+
+_SMALL_FCN = {
+    "backbone_options": {"filters": (2, 4, 4, 4, 4)},
+    "head_units": (8, 8),
+}
+
 CATALOG = {
     row.name: row
     for row in (
         Row(
             name="unet",
-            title="U-Net",
+            title="U-Net, 2D and 3D",
             paper="Ronneberger, Fischer and Brox 2015; 3D: Çiçek et al. 2016",
             task=segmentation,
             builder=applications.unet,
             small={"input_shape": (32, 32, 1), "classes": 2, "filters": (4, 8)},
             settings={"name": "unet", "network": {"filters": (16, 32, 64, 128, 256)}},
         ),
+        _fcn("fcn32s", "FCN of stride 32", _SMALL_FCN),
+        _fcn("fcn16s", "FCN of stride 16", _SMALL_FCN),
+        _fcn("fcn8s", "FCN of stride 8", _SMALL_FCN),
+        _fcn(
+            "fcn_resnet50",
+            "FCN on a dilated ResNet-50",
+            {"backbone_options": {"width": 4}, "head_units": 8},
+        ),
+        _segnet("segnet", "SegNet", (2, 4, 4, 4, 4)),
+        _segnet("segnet_basic", "SegNet-Basic", (4, 4, 4, 4)),
+        Row(
+            name="alexnet",
+            title="AlexNet",
+            paper="Krizhevsky, Sutskever and Hinton 2012; in one column: Krizhevsky 2014",
+            task=classification,
+            builder=applications.alexnet,
+            small=_SMALL_CLASSIFIER | {"filters": (4, 4, 8, 8, 4), "dense_units": (8, 8)},
+            settings={"name": "alexnet", "learning_rate": 1e-4},
+        ),
+        *map(_vgg, (11, 13, 16, 19)),
+        *map(_resnet, (18, 34, 50, 101, 152)),
     )
 }
 

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +62,63 @@ def goldens(shared_data: Path) -> Path:
     if not folder.is_dir():
         _without_data(f"KMED_TEST_DATA has no folder `goldens`: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_image() -> Callable[[str, int, int], np.ndarray]:
+    """Gives the image of a name, height and width that the golden values were computed for."""
+
+    def image(name: str, height: int, width: int, channels: int = 3) -> np.ndarray:
+        random = np.random.default_rng(zlib.crc32(name.encode()))
+        return random.uniform(0, 1, (height, width, channels)).astype("float32")
+
+    return image
+
+
+@pytest.fixture(scope="module")
+def golden_weights() -> Callable[..., dict[str, np.ndarray]]:
+    """Gives the checkpoint that the golden values were computed with, for a network of ours.
+
+    Names come from the table that our converter takes, shapes from the network in torch's order.
+    `factor` multiplies the weights of a detector's heads: 0.01 for SSD, 0.1 for Faster R-CNN.
+    """
+    from kmed.weights.torchvision import torch_name
+
+    heads = ("module_list", "cls_logits", "bbox_pred", "cls_score")
+
+    def draw(name: str, shape: tuple[int, ...], factor: float) -> np.ndarray:
+        random = np.random.default_rng(zlib.crc32(name.encode()))
+        last = name.rpartition(".")[2]
+        if last == "running_var":
+            return random.uniform(0.5, 1.5, shape)
+        if last == "running_mean":
+            return 0.1 * random.standard_normal(shape)
+        if last == "scale_weight":
+            return np.full(shape, 20.0)
+        if len(shape) >= 2:
+            values = random.standard_normal(shape)
+            values *= np.sqrt(2 / np.prod(shape[1:]))
+            return values * factor if any(head in name for head in heads) else values
+        if last == "weight":
+            return 0.5 + 0.05 * random.standard_normal(shape)
+        return 0.01 * random.standard_normal(shape)
+
+    drawn = {}  # VGG's dense layers have a hundred million weights, the same in all of them
+
+    def weights(network, names, factor: float = 1.0) -> dict[str, np.ndarray]:
+        checkpoint = {}
+        for layer in network.layers:
+            for variable in layer.weights:
+                shape = tuple(variable.shape)
+                if len(shape) >= 2:  # (..., in, out) here, (out, in, ...) there
+                    shape = (*shape[:-3:-1], *shape[:-2])
+                name = torch_name(names, layer.name, variable.name)
+                if (name, shape, factor) not in drawn:
+                    drawn[name, shape, factor] = draw(name, shape, factor).astype("float32")
+                checkpoint[name] = drawn[name, shape, factor]
+        return checkpoint
+
+    return weights
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,42 @@ import keras
 import numpy as np
 import pytest
 
-from kmed import applications, catalog
+from kmed import applications, catalog, preprocessors
+from kmed.export import Bundle, ClassificationDecoder, check_agreement
+from kmed.tasks import classification, segmentation
+from kmed.tasks.classification import networks as classifiers
+from kmed.tasks.segmentation import networks as segmenters
 
 ROWS = list(catalog.CATALOG.values())
+
+# What differs from task to task in the tests that every architecture must pass.
+
+
+def compile_network(row, network, steps):
+    settings = row.task.Settings(**row.settings)
+    if row.task is segmentation:
+        classes = row.small["classes"]
+        segmenters.compile_network(network, settings, steps, classes=classes)
+    else:
+        classifiers.compile_network(network, settings, steps, kind="multiclass")
+
+
+def answers(row, images):
+    if row.task is segmentation:
+        return (images[..., 0] > 0.5).astype("int32")
+    return np.arange(len(images), dtype="int32") % row.small["classes"]
+
+
+def small_bundle(row):
+    labels = [f"class {i}" for i in range(row.small["classes"])]
+    decoder = ClassificationDecoder("multiclass") if row.task is classification else None
+    metadata = {"task": row.task.__name__.rpartition(".")[2]}
+    network = row.builder(**row.small)
+    return Bundle(
+        row.name, preprocessors.xray(), network, labels=labels, decoder=decoder, metadata=metadata
+    )
+
+
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
 
@@ -61,16 +94,13 @@ def test_a_network_is_the_same_after_saving(row, tmp_path):
 
 @every_row
 def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
-    from kmed.tasks.segmentation.networks import compile_network
-
     network = row.builder(**row.small)
-    settings = row.task.Settings(**row.settings)
-    compile_network(network, settings, 10, classes=row.small["classes"])
+    compile_network(row, network, 10)
     shape = row.small["input_shape"]
-    image = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    image = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in network.trainable_weights]
-    for _ in range(2):  # the rate of the very first step of a warm-up is 0
-        loss = network.train_on_batch(image, (image[..., 0] > 0).astype("int32"))
+    for _ in range(3):  # the rate of the very first step of a warm-up is 0
+        loss = network.train_on_batch(image, answers(row, image))
     assert np.isfinite(loss).all()
     changed = [np.abs(w - b).max() for w, b in zip(network.trainable_weights, before, strict=True)]
     assert min(changed) > 0
@@ -78,14 +108,10 @@ def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
 
 @every_row
 def test_saved_model_and_tflite_agree_with_keras(row, tmp_path):
-    from kmed import preprocessors
-    from kmed.export import Bundle, check_agreement
-
-    labels = [f"class {i}" for i in range(row.small["classes"])]
-    bundle = Bundle(row.name, preprocessors.xray(), row.builder(**row.small), labels=labels)
-    path = bundle.save(tmp_path)
+    path = small_bundle(row).save(tmp_path)
     random = np.random.default_rng(0)
-    images = [random.uniform(0, 4000, shape) for shape in ((32, 32, 1), (45, 30, 1))]
+    size = row.small["input_shape"][0]
+    images = [random.uniform(0, 4000, shape) for shape in ((size, size, 1), (45, 30, 1))]
     found = check_agreement(path, images)
     assert set(found) == {"saved_model", "tflite"}
     assert max(row["max_probability_difference"] for row in found.values()) < 1e-4
@@ -93,10 +119,7 @@ def test_saved_model_and_tflite_agree_with_keras(row, tmp_path):
 
 @every_row
 def test_bundles_know_their_task(row, tmp_path):
-    from kmed import preprocessors
-    from kmed.export import Bundle
-
-    bundle = Bundle("named", preprocessors.xray(), row.builder(**row.small))
+    bundle = small_bundle(row)
     path = bundle.save(tmp_path, tflite=False)
     assert catalog.task_of(path) is catalog.task_of(path.parent) is row.task
     bundle.metadata["task"] = "alchemy"
@@ -113,20 +136,18 @@ def ten_steps(name, devices, path):
         processor, [tf.config.LogicalDeviceConfiguration()] * 2
     )
     from kmed import distribute
-    from kmed.tasks.segmentation.networks import compile_network
 
     row = catalog.find(name)
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     images = random.normal(size=(80, *row.small["input_shape"])).astype("float32")
-    masks = (images[..., 0] > 0.5).astype("int32")
     strategy = distribute.strategy(devices)
     assert strategy.num_replicas_in_sync == devices
     with strategy.scope():
         network = row.builder(**row.small)
         distribute.synchronize_batch_norm(network, devices)
-        compile_network(network, row.task.Settings(), 10, classes=row.small["classes"])
-    data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(8)
+        compile_network(row, network, 10)
+    data = tf.data.Dataset.from_tensor_slices((images, answers(row, images))).batch(8)
     history = network.fit(data, epochs=1, verbose=0, shuffle=False)
     np.savez(path, *network.get_weights(), **{k: v[0] for k, v in history.history.items()})
 

@@ -1,4 +1,4 @@
-"""The command line: `kmed demo | list | train | evaluate | predict | export`.
+"""The command line: `kmed demo | list | train | evaluate | predict | explain | export`.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
@@ -38,7 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def program(
-    name: str, arguments: list[str] | None = None, *, settings: dict[str, Any] | None = None
+    name: str,
+    arguments: list[str] | None = None,
+    *,
+    settings: dict[str, Any] | None = None,
+    models: bool = False,
 ) -> None:
     """Run `kmed train NAME`, as the programs in applications/ do, and exit with its status.
 
@@ -46,11 +50,28 @@ def program(
         name: an architecture of the catalogue.
         arguments: options of `kmed train`; by default those of the process.
         settings: the program's own defaults, over the catalogue's and under the arguments.
+        models: whether `--model NAME` among the arguments chooses another architecture.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if models:
+        name, arguments = _model(name, arguments)
+        settings = {**(settings or {}), "name": name}
     before = ["--debug"] if "--debug" in arguments else []
     rest = [argument for argument in arguments if argument != "--debug"]
     app(args=[*before, "train", name, *rest], prog_name="kmed", obj=settings)
+
+
+def _model(name: str, arguments: list[str]) -> tuple[str, list[str]]:
+    """Take `--model NAME` or `--model=NAME` out of arguments."""
+    rest = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--model":
+            name = value if equals else next(words, "")
+        else:
+            rest.append(word)
+    return name, rest
 
 
 def _version(wanted: bool) -> None:
@@ -81,7 +102,8 @@ app.command(
     epilog="Examples:\n\nkmed train unet --epochs 5\n\n"
     "kmed train unet --data lungs --labels background,lung --preprocessor xray --name lungs\n\n"
     "kmed train unet --data Task04_Hippocampus --preprocessor mr --size 32,48,32 --name memory\n\n"
-    "kmed train unet --set loss=dice --set network.filters=8,16,32",
+    "kmed train unet --set loss=dice --set network.filters=8,16,32\n\n"
+    "kmed train resnet18 --data pneumoniamnist.npz --size 28,28 --set network.stem=small",
 )(training.train)
 app.command(
     "evaluate",
@@ -93,6 +115,11 @@ app.command(
     epilog="Examples:\n\nkmed predict saved_models/lungs chest.png\n\n"
     "kmed predict saved_models/liver ct-series --output found --to nifti",
 )(bundles.predict)
+app.command(
+    "explain",
+    epilog="Examples:\n\nkmed explain saved_models/pneumonia chest.png\n\n"
+    "kmed explain saved_models/pneumonia chest.png --class pneumonia --variant grad_cam++",
+)(bundles.explain)
 app.command(
     "export",
     epilog="Examples:\n\nkmed export saved_models/lungs --to onnx --to float16\n\n"

@@ -1,14 +1,14 @@
-"""The commands that use bundles: evaluate, predict, export."""
+"""The commands that use bundles: evaluate, predict, explain, export."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from kmed.cli.console import catalog, complain, show_metrics
+from kmed.cli.console import asked, catalog, complain, show_metrics
 
 BundlePath = Annotated[
     Path,
@@ -19,9 +19,18 @@ BundlePath = Annotated[
     ),
 ]
 SplitFile = Annotated[Path | None, typer.Option(exists=True, help="A training's split.json.")]
-Flips = Annotated[bool, typer.Option("--flips", help="Average over mirrored images: slower.")]
+Flips = Annotated[
+    bool | None, typer.Option("--flips", help="Average over mirrored images: slower.")
+]
 Overlap = Annotated[
-    float, typer.Option(min=0, max=0.9, help="Of a sliding window with its neighbours.")
+    float | None,
+    typer.Option(min=0, max=0.9, help="Masks: of a sliding window with its neighbours."),
+]
+
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(exists=True, help="Pictures, NIfTI, DICOM series.", show_default=False),
 ]
 
 
@@ -35,53 +44,97 @@ class Format(StrEnum):
     openvino = "openvino"
 
 
+class Variant(StrEnum):
+    """How an explanation weights the feature maps."""
+
+    grad_cam = "grad_cam"
+    grad_cam_plus = "grad_cam++"
+
+
 def evaluate(
     bundle: BundlePath,
     data: Annotated[
-        Path, typer.Argument(exists=True, help="Images with masks.", show_default=False)
+        Path,
+        typer.Argument(exists=True, help="Images with masks or labels.", show_default=False),
     ],
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of report, cases.csv, metrics.json; else evaluation-NAME."),
     ] = None,
     split_file: SplitFile = None,
-    part: Annotated[str, typer.Option(help="Of a split: train, validation or test.")] = "test",
-    flips: Flips = False,
-    overlap: Overlap = 0.5,
+    part: Annotated[
+        str | None, typer.Option(help="Of a split: train, validation or test (the default).")
+    ] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="Regular expression of one group: the patient in a name.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(exists=True, help="Labels: a CSV file of files and labels.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Labels: regular expression of one group in a file's name.")
+    ] = None,
+    flips: Flips = None,
+    overlap: Overlap = None,
 ) -> None:
-    """Measure a bundle on images with known masks.
+    """Measure a bundle on images with known masks or labels.
 
-    Gives the mean of each measure over the images (or the split file's part of them), with its 95%
-    interval over patients, as a table, an HTML report, CSV and JSON.
+    Gives each measure over the images (or the split file's part of them), with its 95% interval
+    over patients, as a table, an HTML report, CSV and JSON.
     """
-    metrics = catalog().task_of(bundle).evaluate(
-        bundle, data, output=output, split_file=split_file, part=part, flips=flips,
-        overlap=overlap, say=typer.echo,
+    measured = catalog().task_of(bundle).evaluate
+    options = asked(
+        measured, output=output, split_file=split_file, part=part, patient=patient, table=table,
+        label=label, flips=flips, overlap=overlap,
     )  # fmt: skip
-    show_metrics(metrics)
+    show_metrics(measured(bundle, data, **options, say=typer.echo))
 
 
 def predict(
     bundle: BundlePath,
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(exists=True, help="Pictures, NIfTI, DICOM series.", show_default=False),
-    ],
+    inputs: Inputs,
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("findings"),
     to: Annotated[
-        str, typer.Option(help="nifti, png, or auto: NIfTI of volumes, PNG of pictures.")
-    ] = "auto",
-    flips: Flips = False,
-    overlap: Overlap = 0.5,
+        str | None,
+        typer.Option(help="Masks: nifti, png, or auto: NIfTI of volumes, PNG of pictures."),
+    ] = None,
+    flips: Flips = None,
+    overlap: Overlap = None,
 ) -> None:
-    """Segment images and volumes: a mask and an overlay picture of each.
+    """Find in images and volumes what the bundle was trained to find.
 
-    The exit status is 1 if an input failed; the others are written all the same.
+    Writes a mask and an overlay picture of each, or a table of labels and probabilities of all. The
+    exit status is 1 if an input failed; the others are written all the same.
     """
     task = catalog().task_of(bundle)
-    done = task.predict(
-        bundle, inputs, output=output, to=to, flips=flips, overlap=overlap, say=typer.echo
+    options = asked(task.predict, to=to, flips=flips, overlap=overlap)
+    _tell(task.predict(bundle, inputs, output=output, **options, say=typer.echo), output)
+
+
+def explain(
+    bundle: BundlePath,
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("explanations"),
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="By default what the bundle says of each image.")
+    ] = None,
+    variant: Annotated[Variant, typer.Option(help="Of Grad-CAM.")] = Variant.grad_cam,
+) -> None:
+    """Show where in an image the network sees what speaks for a class (Grad-CAM).
+
+    Writes a picture and the map as a NumPy array of each input. It shows where the network looks,
+    not whether it is right.
+    """
+    task = catalog().task_of(bundle)
+    options = asked(task.explain, class_name=class_name)
+    done = task.explain(
+        bundle, inputs, output=output, variant=str(variant), **options, say=typer.echo
     )
+    _tell(done, output)
+
+
+def _tell(done: Any, output: Path) -> None:
+    """Say what was written and what failed, and exit with status 1 if anything did."""
     typer.echo(f"{len(done.written)} files in {output}")
     for which, why in done.failed:
         complain(f"failed: {which}: {why}")
@@ -94,7 +147,9 @@ def export(
     to: Annotated[list[Format], typer.Option(help="May be given again.", show_default=False)],
     data: Annotated[
         Path | None,
-        typer.Option(exists=True, help="Images with masks: for int8's ranges and what it loses."),
+        typer.Option(
+            exists=True, help="With masks or labels: for int8's ranges and what it loses."
+        ),
     ] = None,
     check: Annotated[
         Path | None,

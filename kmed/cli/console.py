@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import typer
 
 # Of all that metrics.json and the report have, what fits a terminal.
-SHOWN_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice", "volume_difference_ml")
+SHOWN_MEASURES = (
+    *("dice", "iou", "hd95_mm", "surface_dice", "volume_difference_ml"),
+    *("auc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
+    *("f1", "kappa", "ece", "brier"),
+)
 
 
 def catalog() -> ModuleType:
@@ -53,6 +58,32 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def asked(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Leave out the options that were not typed, and refuse those that a task does not have.
+
+    Args:
+        function: what they are for.
+        **options: as typed, None for those that were not.
+
+    Returns:
+        The typed ones.
+
+    Raises:
+        ValueError: for a typed option that the function does not take.
+
+    Example:
+        >>> asked(lambda path, flips=False: None, flips=True, overlap=None)
+        {'flips': True}
+    """
+    typed, known = given(**options), inspect.signature(function).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        for name in typed:
+            if name not in known:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} is not for bundles of this task")
+    return typed
+
+
 def complain(message: str) -> None:
     """Print a message in red to standard error."""
     typer.secho(message, fg=typer.colors.RED, err=True)
@@ -73,7 +104,7 @@ def show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
             (measure, measures[measure]) for measure in SHOWN_MEASURES if measure in measures
         )
     ]
-    print_table(("class", "measure", "mean [95% interval]", "patients"), rows)
+    print_table(("class", "measure", "value [95% interval]", "patients"), rows)
 
 
 def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

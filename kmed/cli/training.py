@@ -61,12 +61,13 @@ def train(
         Path | None,
         typer.Option(
             exists=True,
-            help="Your images and masks: a folder with images/ and masks/, a Decathlon or nnU-Net "
-            "data set, an .npz file. Without it, phantom studies are made.",
+            help="Masks: a folder with images/ and masks/, a Decathlon or nnU-Net data set, an "
+            ".npz file; without it, phantom studies are made. Labels: a folder with one folder "
+            "for each class, a CSV table, an .npz file (MedMNIST).",
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Names of the classes in the masks: background,lung")
+        str | None, typer.Option(help="Names of the classes: background,lung")
     ] = None,
     size: Annotated[
         str | None, typer.Option(help="Network's input: 256,256, or depth,height,width (3D).")
@@ -102,9 +103,10 @@ def train(
 ) -> None:
     """Train a network on your data, measure it on patients it has not seen, and export it.
 
-    Takes images with masks. Gives saved_models/NAME/VERSION (SavedModel, TFLite, model card), and
-    in runs/NAME the report, the split, curves and checkpoints. An interrupted training goes on when
-    the same command is given again. `kmed list NAME` shows every setting with its default.
+    Takes images with masks or with labels (`kmed list` tells the task). Gives
+    saved_models/NAME/VERSION (SavedModel, TFLite, model card), and in runs/NAME the report, the
+    split, curves and checkpoints. An interrupted training goes on when the same command is given
+    again. `kmed list NAME` shows every setting with its default.
     """
     row = catalog().find(name)
     from kmed.tasks.assignments import assigned
@@ -118,6 +120,6 @@ def train(
     texts += [f"{key}={json.dumps(value)}" for key, value in typed.items()]
     defaults = {**row.settings, **(ctx.obj or {})}
     settings = assigned(row.task.Settings, row.builder, defaults, texts + (assignments or []))
-    if settings.data is None:
+    if settings.data is None and hasattr(settings, "patients"):
         typer.echo("no --data: makes phantom studies (synthetic patients) and trains on them")
     show_run(row.task.train(row.builder, settings, say=typer.echo, verbose="auto"))

@@ -14,6 +14,7 @@ from kmed.data.sample import DataError, Sample
 from kmed.data.splits import Split
 
 _SHOWN = 10
+_DUPLICATES = "\n`without_duplicates` (duplicates=drop) leaves the copies out of training"
 
 
 class LeakageError(DataError):
@@ -51,7 +52,37 @@ def audit(
     if pixels:
         hashes = _in_threads(digest or _hashed, [sample for _, sample in samples], progress)
         pairs = [pair for pair in _across(samples, hashes) if not _is_blank(pair[0][1])]
-        _refuse(pairs, "identical pixels")
+        _refuse(pairs, "identical pixels", _DUPLICATES)
+
+
+def without_duplicates(
+    split: Split, *, digest: Callable[[Sample], str] | None = None
+) -> tuple[Split, int]:
+    """Leaves out of training and validation what a later part holds, pixel by pixel.
+
+    Published splits have such images; what they are tested on must not change, so the copies leave
+    the parts before it.
+
+    Args:
+        split: the split.
+        digest: as in `audit`.
+
+    Returns:
+        The split, and the number of images left out.
+
+    Raises:
+        DataError: if an image cannot be read.
+    """
+    parts = {"test": split.test, "validation": split.validation, "train": split.train}
+    later: set[str] = set()
+    kept: dict[str, tuple[Sample, ...]] = {}
+    for part, samples in parts.items():
+        hashes = _in_threads(digest or _hashed, samples)
+        pairs = list(zip(samples, hashes, strict=True))
+        kept[part] = tuple(s for s, h in pairs if h not in later or _is_blank(s))
+        later.update(hashes)
+    dropped = sum(len(parts[part]) - len(kept[part]) for part in parts)
+    return Split(kept["train"], kept["validation"], kept["test"], seed=split.seed), dropped
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:
@@ -89,7 +120,7 @@ def _across(samples, keys):
     return pairs
 
 
-def _refuse(pairs, what: str) -> None:
+def _refuse(pairs, what: str, hint: str = "") -> None:
     if pairs:
         lines = [
             f"  {_named(a)} ({part_a}) and {_named(b)} ({part_b})"
@@ -100,6 +131,7 @@ def _refuse(pairs, what: str) -> None:
         raise LeakageError(
             f"two parts of a split must not share {what}; found {len(pairs)} such pairs:\n"
             + "\n".join(lines)
+            + hint
         )
 
 

@@ -1,4 +1,4 @@
-"""Random deformation and intensity change of an image together with its mask, inside tf.data."""
+"""Random deformation and intensity change of an image, with its mask, inside tf.data."""
 
 from __future__ import annotations
 
@@ -63,24 +63,26 @@ def augment(image, mask, weight, seed, augmentation: Augmentation):
 
     Args:
         image: float32 tensor `(H, W, C)` or `(D, H, W, C)` with a known rank, normalised.
-        mask: integer tensor `(H, W)` or `(D, H, W)`, sampled by nearest neighbour.
+        mask: integer tensor `(H, W)` or `(D, H, W)`, sampled by nearest neighbour, or None.
         weight: float32 tensor of the mask's shape, sampled linearly, or None.
         seed: int32 tensor `(2,)`; equal seeds give equal results.
         augmentation: how far to go.
 
     Returns:
-        Image, mask and weight (None where there was none) of unchanged shapes and types.
+        Image, mask and weight of unchanged shapes and types; None where there was none.
     """
     geometry, intensity = tf.unstack(tf.random.split(seed, 2))
-    shape = tf.shape(mask)
-    where = _coordinates(shape, mask.shape.rank, geometry, augmentation)  # (rank, [D,] H, W)
+    shape = tf.shape(image)[:-1]
+    where = _coordinates(shape, image.shape.rank - 1, geometry, augmentation)  # (rank, [D,] H, W)
     channels = tf.unstack(image, num=image.shape[-1], axis=-1)
     warped = [_sample(channel, where, order=1) for channel in channels]
-    labels = tf.cast(_sample(tf.cast(mask, tf.float32), where, order=0), mask.dtype)
     result = _change_intensity(tf.stack(warped, axis=-1), intensity, augmentation)
+    if mask is not None:
+        labels = tf.cast(_sample(tf.cast(mask, tf.float32), where, order=0), mask.dtype)
+        mask = tf.ensure_shape(labels, mask.shape)
     if weight is not None:
-        weight = tf.ensure_shape(_sample(weight, where, order=1), mask.shape)
-    return tf.ensure_shape(result, image.shape), tf.ensure_shape(labels, mask.shape), weight
+        weight = tf.ensure_shape(_sample(weight, where, order=1), weight.shape)
+    return tf.ensure_shape(result, image.shape), mask, weight
 
 
 def _sample(values, where, *, order):

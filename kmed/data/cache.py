@@ -26,9 +26,9 @@ class Case:
     """One prepared sample on disk; arrays are memory-mapped when they are read.
 
     Attributes:
-        folder: holds image.npy `(H, W, C)` or `(D, H, W, C)` float32, mask.npy of its spatial
-            shape, weight.npy of the same shape where the preparation gives weights, and
-            foreground.npy `(N, 1 + rank)`: class and index of some voxels per class.
+        folder: holds image.npy `(H, W, C)` or `(D, H, W, C)` float32; where the preparation gives
+            a mask, mask.npy of its spatial shape and foreground.npy `(N, 1 + rank)`: class and
+            index of some voxels per class; where it gives weights, weight.npy of the same shape.
         shape: spatial shape of the image.
         digest: SHA-256 of the source's pixels before any preparation.
     """
@@ -41,18 +41,21 @@ class Case:
         """Open the prepared image."""
         return np.load(f"{self.folder}/image.npy", mmap_mode="r")
 
-    def mask(self) -> np.ndarray:
-        """Open the prepared mask."""
-        return np.load(f"{self.folder}/mask.npy", mmap_mode="r")
+    def mask(self) -> np.ndarray | None:
+        """Open the prepared mask, if there is one."""
+        return self._optional("mask")
 
     def weight(self) -> np.ndarray | None:
         """Open the map of voxel weights, if there is one."""
-        path = f"{self.folder}/weight.npy"
-        return np.load(path, mmap_mode="r") if os.path.exists(path) else None
+        return self._optional("weight")
 
-    def foreground(self) -> np.ndarray:
-        """Open the table of foreground voxels."""
-        return np.load(f"{self.folder}/foreground.npy", mmap_mode="r")
+    def foreground(self) -> np.ndarray | None:
+        """Open the table of foreground voxels, if there is a mask."""
+        return self._optional("foreground")
+
+    def _optional(self, name: str) -> np.ndarray | None:
+        path = f"{self.folder}/{name}.npy"
+        return np.load(path, mmap_mode="r") if os.path.exists(path) else None
 
 
 class Cache:
@@ -64,14 +67,15 @@ class Cache:
     Args:
         directory: where to keep the cases; made if it does not exist.
         prepare: from the source's image and mask and spacing to the network's: a function
-            `(image, mask, spacing_mm) -> (image, mask, weight or None)`.
+            `(image, mask or None, spacing_mm) -> (image, mask or None, weight or None)`. It is
+            called from several threads at once.
         description: what `prepare` does, as JSON values; part of the name of each case.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike,
-        prepare: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray | None]],
+        prepare: Callable[..., tuple[np.ndarray, np.ndarray | None, np.ndarray | None]],
         description: dict,
     ):
         self.directory = Path(directory)
@@ -84,7 +88,7 @@ class Cache:
         """Prepare what is not there yet, several samples at a time, and open the rest.
 
         Args:
-            samples: what to prepare; each must have a mask.
+            samples: what to prepare.
             progress: called with the number done and the number of all.
 
         Returns:
@@ -128,10 +132,11 @@ class Cache:
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self.directory))
         try:
             np.save(unfinished / "image.npy", np.asarray(image, np.float32))
-            np.save(unfinished / "mask.npy", np.asarray(mask, np.uint8))
+            if mask is not None:
+                np.save(unfinished / "mask.npy", np.asarray(mask, np.uint8))
+                np.save(unfinished / "foreground.npy", _foreground(mask))
             if weight is not None:
                 np.save(unfinished / "weight.npy", np.asarray(weight, np.float32))
-            np.save(unfinished / "foreground.npy", _foreground(mask))
             case = Case(folder="", shape=image.shape[:-1], digest=digest)
             (unfinished / "case.json").write_text(json.dumps(asdict(case)))
             try:

@@ -34,6 +34,7 @@ class SliceHeader:
 
     Attributes:
         path: the file.
+        instance_uid: SOP Instance UID.
         series_uid: Series Instance UID.
         study_uid: Study Instance UID.
         frame_of_reference_uid: "" where absent.
@@ -48,6 +49,7 @@ class SliceHeader:
     """
 
     path: Path
+    instance_uid: str
     series_uid: str
     study_uid: str
     frame_of_reference_uid: str
@@ -143,6 +145,7 @@ def _parsed(ds: pydicom.Dataset, path: Path) -> SliceHeader | None:
         raise DataError(f"{path}: damaged or cut off, an image ({kind}) without rows or columns")
     common = {
         "path": path,
+        "instance_uid": str(ds.SOPInstanceUID),
         "series_uid": str(ds.SeriesInstanceUID),
         "study_uid": str(ds.StudyInstanceUID),
         "frame_of_reference_uid": str(ds.get("FrameOfReferenceUID") or ""),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kmed.data import nifti, pictures
 from kmed.data.decathlon import channel_cases, channel_samples, decathlon, decathlon_labels
+from kmed.data.file_kinds import dicom_by_content, kind_of
 from kmed.data.image_folder import image_folder
 from kmed.data.masks import check_classes
 from kmed.data.nifti import nifti_pairs
@@ -74,7 +75,7 @@ def discover(
 def _from_file(path: Path, classes: int | None, patient) -> list[Sample]:
     if path.name == "dataset.json":
         return _from_description(path.parent, classes, patient)
-    kind = _kind(path) or _dicom_by_content(path)
+    kind = kind_of(path) or dicom_by_content(path)
     if kind == "picture":
         return image_folder(path, classes=classes, patient=patient)
     if kind == "nifti":
@@ -150,25 +151,10 @@ def _subfolder(path: Path, names: tuple[str, ...]) -> Path | None:
 def _survey(folder: Path) -> tuple[Counter, Counter]:
     """Count the files of each kind and of each suffix."""
     files = files_below(folder, ("",))
-    kinds = Counter(filter(None, map(_kind, files)))
-    untold = (path for path in files if _kind(path) is None and path.suffix in ("", ".ima"))
-    kinds.update(filter(None, map(_dicom_by_content, islice(untold, _OPENED))))
+    kinds = Counter(filter(None, map(kind_of, files)))
+    untold = (path for path in files if kind_of(path) is None and path.suffix in ("", ".ima"))
+    kinds.update(filter(None, map(dicom_by_content, islice(untold, _OPENED))))
     return kinds, Counter(path.suffix or "without suffix" for path in files)
-
-
-def _kind(path: Path) -> str | None:
-    name = path.name.lower()
-    if name.endswith(pictures.SUFFIXES):
-        return "picture"
-    if name.endswith(nifti.SUFFIXES):
-        return "nifti"
-    return {".npz": "npz", ".dcm": "dicom", ".dicom": "dicom"}.get(path.suffix.lower())
-
-
-def _dicom_by_content(path: Path) -> str | None:
-    # PS3.10, 7.1: 128 bytes of preamble, then "DICM".
-    with open(path, "rb") as file:
-        return "dicom" if file.read(132)[128:] == b"DICM" and path.name != "DICOMDIR" else None
 
 
 def _has_masks_beside(images: Path, kind: str) -> bool:

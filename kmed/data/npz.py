@@ -23,6 +23,7 @@ def npz(
     split: str = "train",
     classes: int | None = None,
     patient: Callable[[int], str] | None = None,
+    multilabel: bool = False,
 ) -> list[Sample]:
     """Makes samples of the arrays `train_images`, `train_labels`, `train_masks` of a .npz file.
 
@@ -37,6 +38,7 @@ def npz(
         split: "train", "val" or "test".
         classes: number of classes of the masks, background included; None accepts 0 to 255.
         patient: from the index of an image to its patient.
+        multilabel: `SPLIT_labels` (N, K) hold a 0 or 1 for each of K labels, as in ChestMNIST.
 
     Returns:
         Samples in the order of the file with ids such as `train-000017`.
@@ -57,7 +59,7 @@ def npz(
         raise ValueError(f"`split` must be 'train', 'val' or 'test'; received {split!r}")
     check_classes(classes)
     path, split = os.fspath(path), _SPLITS[split]
-    headers = _headers(path)
+    headers = array_headers(path)
     images, labels, masks = (f"{split}_{what}" for what in ("images", "labels", "masks"))
     if images not in headers:
         raise DataError(f"{path}: has no array {images!r}; it has {', '.join(sorted(headers))}")
@@ -68,7 +70,8 @@ def npz(
         raise DataError(f"{path}: {images} must hold numbers; received {dtype}")
     label = [None] * shape[0]
     if labels in headers:
-        label = _labels(path, labels, headers[labels], shape[0])
+        read_labels = _several_labels if multilabel else _labels
+        label = read_labels(path, labels, headers[labels], shape[0])
     elif mask_shape is None:
         raise DataError(f"{path}: has neither {labels!r} nor {masks!r}")
     stamp = os.stat(path).st_mtime_ns
@@ -86,8 +89,18 @@ def npz(
     ]
 
 
-def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Give shape and type of each array without unpacking any."""
+def array_headers(path: str | os.PathLike) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Gives shape and type of each array of a .npz file without unpacking any.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name of an array -> its shape and type.
+
+    Raises:
+        DataError: if the file is unreadable or holds Python objects.
+    """
     if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")
     headers = {}
@@ -135,9 +148,22 @@ def _labels(path: str, name: str, header, count: int) -> list[int]:
     if shape not in ((count,), (count, 1)) or dtype.kind not in "biu":
         raise DataError(
             f"{path}: {name} must hold one class index per image, ({count},) or ({count}, 1) "
-            f"integers; received {shape} {dtype}"
+            f"integers; received {shape} {dtype}; (N, K) of 0 and 1 are read with multilabel=True"
         )
     return [int(value) for value in _array(path, os.stat(path).st_mtime_ns, name).ravel()]
+
+
+def _several_labels(path: str, name: str, header, count: int) -> list[tuple[int, ...]]:
+    shape, dtype = header
+    if len(shape) != 2 or shape[0] != count or not shape[1] or dtype.kind not in "biu":
+        raise DataError(
+            f"{path}: {name} must hold a 0 or 1 per image and label, ({count}, K) integers; "
+            f"received {shape} {dtype}"
+        )
+    rows = _array(path, os.stat(path).st_mtime_ns, name).astype(np.int64)
+    if rows.min() < 0 or rows.max() > 1:
+        raise DataError(f"{path}: {name} must hold 0 and 1; received {rows.min()} to {rows.max()}")
+    return [tuple(row) for row in rows.tolist()]
 
 
 # Images and masks of three splits; a file that is written anew has another stamp.

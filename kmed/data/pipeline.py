@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from kmed.data.augmentation import Augmentation, augment
 from kmed.data.cache import Case
+from kmed.data.epochs import common_shape, entries_of, finished, fold, shuffled_entries
 from kmed.data.patches import cut
 
 _SEED_OF_VALIDATION = 1
@@ -60,21 +60,14 @@ def training_batches(
         ValueError: if there are no cases, or whole images have different sizes.
     """
     loader = _Loader(cases, rank, patch_shape, margin, foreground)
-    count = len(loader.entries)
-    steps = steps_per_epoch or -(-count // batch_size)
-    rounds = -(-steps * batch_size // count)
-
-    def one_epoch(epoch):
-        epoch_seed = _fold(tf.constant([seed, 0], tf.int32), tf.cast(epoch, tf.int32))
-        orders = [
-            tf.random.experimental.stateless_shuffle(tf.range(count), _fold(epoch_seed, -1 - r))
-            for r in range(rounds)
-        ]
-        order = tf.concat(orders, axis=0)[: steps * batch_size]
-        positions = tf.range(steps * batch_size)
-        fold = functools.partial(_fold, epoch_seed)
-        seeds = tf.map_fn(fold, positions, fn_output_signature=tf.int32)
-        return tf.data.Dataset.from_tensor_slices((order, seeds))
+    entries, steps = shuffled_entries(
+        len(loader.entries),
+        batch_size=batch_size,
+        epochs=epochs,
+        first_epoch=first_epoch,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+    )
 
     def example(entry, example_seed):
         placing, changing = tf.unstack(tf.random.split(example_seed, 2))
@@ -83,9 +76,8 @@ def training_batches(
             image, mask, weight = augment(image, mask, weight, changing, augmentation)
         return loader.trim(image, mask, weight)
 
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _finish(dataset.batch(batch_size, drop_remainder=True)), steps
+    dataset = entries.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return finished(dataset.batch(batch_size, drop_remainder=True)), steps
 
 
 def validation_batches(
@@ -119,53 +111,28 @@ def validation_batches(
     base = tf.constant([_SEED_OF_VALIDATION, 0], tf.int32)
 
     def example(entry):
-        draws = tf.random.stateless_uniform([3 + rank], _fold(base, entry))
+        draws = tf.random.stateless_uniform([3 + rank], fold(base, entry))
         return loader.trim(*loader.load(entry, draws))
 
     count = len(loader.entries) if images is None else min(images, len(loader.entries))
     dataset = tf.data.Dataset.range(count).map(lambda entry: tf.cast(entry, tf.int32))
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _finish(dataset.batch(batch_size))
-
-
-def _fold(seed, data):
-    return tf.random.fold_in(seed, tf.cast(data, tf.int32))
-
-
-def _finish(dataset):
-    options = tf.data.Options()
-    # Files hold whole cases, not shards of examples: the replicas share the elements instead.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    options.deterministic = True
-    return dataset.with_options(options).prefetch(2)
+    return finished(dataset.batch(batch_size))
 
 
 class _Loader:
     """Reads entry `i`: a case or one slice of it, whole or cut to a patch."""
 
     def __init__(self, cases, rank, patch_shape, margin, foreground):
-        if not cases:
-            raise ValueError("`cases` must not be empty: there is nothing to make batches of")
         if not 0 <= foreground <= 1:
             raise ValueError(f"`foreground` must be in [0, 1]; received {foreground}")
+        self.entries = entries_of(cases, rank)
         self.cases, self.rank = list(cases), rank
         self.margin, self.foreground = margin, foreground
-        self.entries = np.array(
-            [
-                (number, index)
-                for number, case in enumerate(self.cases)
-                for index in (range(case.shape[0]) if len(case.shape) > rank else (-1,))
-            ],
-            np.int32,
-        )
-        shapes = {case.shape[-rank:] for case in self.cases}
-        if patch_shape is None and len(shapes) > 1:
-            raise ValueError(
-                "whole images must have one common size to share a batch; received sizes "
-                f"{sorted(shapes)[:5]}; resize them or train on patches"
-            )
         self.patches = patch_shape is not None
-        self.shape = tuple(patch_shape) if self.patches else shapes.pop()
+        self.shape = tuple(patch_shape) if self.patches else common_shape(cases, rank)
+        if self.cases[0].mask() is None:
+            raise ValueError("`cases` must have masks; these were prepared without any")
         self.channels = self.cases[0].image().shape[-1]
         self.weighted = self.cases[0].weight() is not None
 

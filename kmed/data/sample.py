@@ -41,7 +41,8 @@ class Sample:
         patient: samples of one patient never part in a split.
         files: everything that `read` opens, for error messages, hashes and the leakage audit.
         read: decodes the files.
-        label: class index of the whole image, where the source has one.
+        label: class index of the whole image; or, where an image may have several labels, a 0 or
+            1 for each; None where the source has none.
         modality: DICOM's Modality (PS3.3 C.7.3.1.1.1) such as "CT", "MR" or "DX", where the source
             says it.
     """
@@ -50,5 +51,5 @@ class Sample:
     patient: str
     files: tuple[str, ...]
     read: Callable[[], Arrays]
-    label: int | None = None
+    label: int | tuple[int, ...] | None = None
     modality: str | None = None

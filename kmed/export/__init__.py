@@ -3,6 +3,7 @@
 from kmed.export.agreement import AgreementError, check_agreement, quantization_loss
 from kmed.export.bundle import Bundle, versions
 from kmed.export.card import write_card
+from kmed.export.decoder import ClassificationDecoder, SegmentationDecoder
 from kmed.export.fold import fold_batch_norm
 from kmed.export.latency import latency
 from kmed.export.onnx import export_onnx, load_onnx
@@ -21,6 +22,8 @@ from kmed.export.warmup import predict_request, write_warmup
 __all__ = [
     "AgreementError",
     "Bundle",
+    "ClassificationDecoder",
+    "SegmentationDecoder",
     "UnsupportedOperatorError",
     "bundle_folder",
     "check_agreement",

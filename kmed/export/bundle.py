@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import kmed
 from kmed.export.card import write_card
+from kmed.export.decoder import SegmentationDecoder
 from kmed.export.fold import fold_batch_norm
 from kmed.export.graph import rebuild, reduction
 from kmed.export.join import FITS, check_margin, check_parts, join, logits_of
@@ -30,16 +31,19 @@ FOLDING_TOLERANCE = 1e-5  # of probabilities
 
 
 class Bundle:
-    """A segmentation network from raw pixels to a mask of the same size.
+    """A network from raw pixels to findings: by default to a mask of the image's size.
 
     `model` takes float32 `(B, [D,] H, W, C)` of any size in the preprocessor's units and gives
-    "labels", int32 `(B, [D,] H, W)`, and "probabilities", float32 `(B, [D,] H, W, K)`.
+    what its decoder does: masks and probabilities of each voxel (int32 `(B, [D,] H, W)`, float32
+    `(B, [D,] H, W, K)`), or the image's label and probabilities (int32 `(B,)`, float32 `(B, K)`).
 
     Args:
         name: name of the artefact: letters, digits, "_", "-" and ".".
         preprocessor: a model of `kmed.preprocessors`.
         network: a functional model that gives logits, or a dictionary with "logits".
-        labels: names of the classes, background first. A network of one logit has two.
+        labels: names of the classes; of masks the background first. A network of one logit has
+            two.
+        decoder: `SegmentationDecoder()`, the default, or `ClassificationDecoder(kind)`.
         fit: how an image of any size meets the network. "resize": resized to `size`, the logits
             resized back. "pad": its edge repeated up to a multiple of 2**(levels-1), then cropped.
             "tile": mirrored outwards for a network of valid convolutions (the whole image is one
@@ -74,6 +78,7 @@ class Bundle:
         network: keras.Model,
         *,
         labels: Sequence[str] = ("background", "foreground"),
+        decoder: keras.layers.Layer | None = None,
         fit: str = "resize",
         size: Sequence[int] | None = None,
         levels: int | None = None,
@@ -89,6 +94,7 @@ class Bundle:
             raise ValueError(f"`fit` must be one of {FITS}; received {fit!r}")
         self.name, self.fit = name, fit
         self.preprocessor, self.network = preprocessor, network
+        self.decoder = decoder or SegmentationDecoder(name="decoder")
         self.labels, self.metadata = tuple(labels), dict(metadata or {})
         self.spacing_mm = None if spacing_mm is None else tuple(float(s) for s in spacing_mm)
         self.levels = levels or reduction(network).bit_length()
@@ -133,14 +139,15 @@ class Bundle:
         return self.inference_model if planar is network else join(self, planar)
 
     def predict(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Segment one image or volume.
+        """Segment or classify one image or volume.
 
         Args:
             image: `(H, W, C)` or `(D, H, W, C)` of any size and number type, in the
                 preprocessor's units.
 
         Returns:
-            Labels, uint8 `(H, W)` or `(D, H, W)`, and probabilities, float32 `(..., K)`.
+            Labels, uint8 `(H, W)`, `(D, H, W)`, `()` or `(K,)`, and probabilities, float32
+            `(..., K)`.
 
         Raises:
             ValueError: if the image's rank or channels are not the bundle's.
@@ -154,7 +161,7 @@ class Bundle:
             )
         # A tf.function: keras' own predict takes twice as long for a single image.
         outputs = self._function(tf.constant(image[None], tf.float32))
-        return outputs["labels"].numpy()[0].astype("uint8"), outputs["probabilities"].numpy()[0]
+        return np.asarray(outputs["labels"][0], "uint8"), outputs["probabilities"].numpy()[0]
 
     def example_image(self, seed: int = 0) -> np.ndarray:
         """Noise of the bundle's size, for warm-up requests and timing.
@@ -207,8 +214,11 @@ class Bundle:
                 "`size`, or save with tflite=False"
             )
         with new_version(Path(root) / self.name, version) as (folder, number):
-            export_saved_model(self.inference_model, folder)
-            write_warmup(folder, self.name, self.example_image()[None])
+            signature = self.decoder.signature
+            export_saved_model(self.inference_model, folder, signature)
+            write_warmup(
+                folder, self.name, self.example_image()[None], ("serving_default", signature)
+            )
             self.model.save(folder / "model.keras")
             files = {None: "model.tflite"} if tflite else {}
             files |= {kind: f"model_{kind}.tflite" for kind in quantize}
@@ -239,6 +249,7 @@ class Bundle:
             facts["name"],
             model.get_layer(facts["preprocessor"]),
             model.get_layer(facts["network"]),
+            decoder=model.get_layer("decoder"),
             **{key: facts[key] for key in ("labels", "fit", "size", "levels", "spacing_mm")},
             metadata=facts["metadata"],
         )
@@ -265,10 +276,8 @@ class Bundle:
                 "channels": self.channels,
                 "units": UNITS.get(self.preprocessor.name, "as the preprocessor takes them"),
             },
-            "outputs": {
-                "labels": "int32, class index of each voxel",
-                "probabilities": "float32, of each class in the last axis",
-            },
+            "signature": self.decoder.signature,
+            "outputs": self.decoder.outputs,
             "preprocessor": self.preprocessor.name,
             "network": self.network.name,
             "batch_norm_folded": self.inference_model is not self.model,

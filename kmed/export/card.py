@@ -13,7 +13,7 @@ from typing import Any
 INTENDED_USE = "Research and teaching. Not a medical device: not for diagnosis or treatment."
 LIMITS = (
     "Measured on the data named here only. Other scanners, protocols, populations and diseases "
-    "can give wrong masks without a warning; a person has to look at every result."
+    "can give wrong results without a warning; a person has to look at every result."
 )
 
 _DATA = ("name", "fingerprint", "patients", "images", "split_seed", "license", "notes")

@@ -68,6 +68,18 @@ def reduction(model: keras.Model) -> int:
     return round(max(factor.values()))
 
 
+def has_switches(model: keras.Model) -> bool:
+    """Say whether a network chooses by comparison where values go, so that it is not continuous.
+
+    Args:
+        model: a functional network, nested models included.
+
+    Returns:
+        Whether a layer says so of itself by an attribute `switches`.
+    """
+    return any(getattr(layer, "switches", False) for layer in model._flatten_layers())
+
+
 def rebuild(
     model: keras.Model,
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] = lambda layer: None,

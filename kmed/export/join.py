@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 
-from kmed.export.decoder import SegmentationDecoder
 from kmed.layers import CropLike, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
 
 FITS = ("resize", "pad", "tile")
@@ -18,8 +17,8 @@ def join(bundle, network: keras.Model) -> keras.Model:
         network: its network, or a rewritten copy of it.
 
     Returns:
-        A functional model from raw images `(B, [D,] H, W, C)` of any size to "labels"
-        `(B, [D,] H, W)` and "probabilities" `(B, [D,] H, W, K)`.
+        A functional model from raw images `(B, [D,] H, W, C)` of any size to the decoder's
+        outputs.
     """
     image = keras.Input(bundle.preprocessor.input_shape[1:], dtype="float32", name="image")
     # float32 under mixed precision too: nothing here gains by half precision.
@@ -31,8 +30,9 @@ def join(bundle, network: keras.Model) -> keras.Model:
     else:
         fit, back = MirrorTile(bundle.levels, **options), CropLike
     logits = logits_of(network(fit(bundle.preprocessor(image))))
-    logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
-    return keras.Model(image, SegmentationDecoder(name="decoder")(logits), name=bundle.name)
+    if bundle.decoder.dense:
+        logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
+    return keras.Model(image, bundle.decoder(logits), name=bundle.name)
 
 
 def logits_of(outputs):
@@ -65,11 +65,23 @@ def check_parts(bundle) -> None:
             "`preprocessor` and `network` must have different names; received "
             f'"{network.name}" twice'
         )
-    outputs = logits_of(network.output).shape[-1]
-    if len(bundle.labels) != max(outputs, 2):
+    logits, decoder = logits_of(network.output), bundle.decoder
+    if decoder.dense != (len(logits.shape) > 2):
         raise ValueError(
-            f"`labels` must name {max(outputs, 2)} classes, background first, for a network "
-            f"of {outputs} outputs; received {bundle.labels}"
+            f"a {type(decoder).__name__} takes logits of shape "
+            f"{'(B, [D,] H, W, K)' if decoder.dense else '(B, K)'}; the network gives "
+            f"{logits.shape}"
+        )
+    if not decoder.dense and bundle.fit != "resize":
+        raise ValueError(
+            f'a bundle without masks takes fit="resize" alone; received fit="{bundle.fit}"'
+        )
+    classes = decoder.classes(logits.shape[-1])
+    if len(bundle.labels) != classes:
+        first = ", background first," if decoder.dense else ""
+        raise ValueError(
+            f"`labels` must name {classes} classes{first} for a network of "
+            f"{logits.shape[-1]} outputs; received {bundle.labels}"
         )
     if bundle.spacing_mm is not None and len(bundle.spacing_mm) != bundle.rank:
         raise ValueError(f"`spacing_mm` needs {bundle.rank} numbers; received {bundle.spacing_mm}")
@@ -96,6 +108,8 @@ def check_margin(bundle) -> None:
     Raises:
         ValueError: naming the sizes.
     """
+    if not bundle.decoder.dense:
+        return
     margin, smallest = 0, 2 ** (bundle.levels - 1)
     sizes = bundle.size if bundle.fit == "resize" else (2 * smallest,) * bundle.rank
     if bundle.fit == "tile":

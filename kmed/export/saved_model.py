@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 
-def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
-    """Write a model as SavedModel with the signatures "serving_default" and "segment".
+def export_saved_model(model: keras.Model, folder: str | Path, signature: str = "segment") -> Path:
+    """Write a model as SavedModel with the signature "serving_default" and one that says more.
 
     Both take "image", float32 `(B, [D,] H, W, C)` of any size that the model takes, and give the
     model's outputs by name. Nothing of Keras or kmed is needed to load it.
@@ -17,6 +17,7 @@ def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
     Args:
         model: a functional model of one input and a dictionary of outputs.
         folder: where saved_model.pb and variables/ are written.
+        signature: the second name, such as "segment" or "classify".
 
     Returns:
         The folder.
@@ -25,12 +26,12 @@ def export_saved_model(model: keras.Model, folder: str | Path) -> Path:
     # endpoint's), which doubles the folder and the server's memory.
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    module.segment = tf.function(
+    module.answer = tf.function(
         lambda image: model(image, training=False),
         input_signature=[tf.TensorSpec(model.input_shape, tf.float32, name="image")],
         autograph=False,
     )
-    segment = module.segment.get_concrete_function()
-    signatures = {"serving_default": segment, "segment": segment}
+    answer = module.answer.get_concrete_function()
+    signatures = {"serving_default": answer, signature: answer}
     tf.saved_model.save(module, str(folder), signatures)
     return Path(folder)

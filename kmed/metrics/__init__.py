@@ -4,8 +4,33 @@ The mean IoU over all voxels of an epoch is Keras' own and takes logits:
 `keras.metrics.MeanIoU(num_classes, sparse_y_pred=False)`.
 """
 
-from kmed.metrics.bootstrap import Interval, bootstrap_interval
+from kmed.metrics.bootstrap import Interval, bootstrap_interval, bootstrap_statistics
+from kmed.metrics.calibration import (
+    ReliabilityCurve,
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
+from kmed.metrics.classification_report import classification_report
+from kmed.metrics.confusion import (
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    f1,
+    one_against_rest,
+    sensitivity,
+    specificity,
+)
+from kmed.metrics.decisions import KINDS, decision_confidence, decisions
+from kmed.metrics.kappa import kappa
+from kmed.metrics.label_accuracy import LabelAccuracy
 from kmed.metrics.mean_dice import MeanDice
+from kmed.metrics.operating_point import (
+    choose_threshold,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
 from kmed.metrics.overlap import (
     dice_score,
     iou_score,
@@ -13,8 +38,15 @@ from kmed.metrics.overlap import (
     volume_difference_ml,
     volume_ml,
 )
+from kmed.metrics.precision_recall import (
+    PrecisionRecallCurve,
+    average_precision,
+    precision_recall_curve,
+)
 from kmed.metrics.rand import best_rand_score, pixel_error, rand_error, rand_score, segments
 from kmed.metrics.report import segmentation_report, summarize
+from kmed.metrics.roc import RocCurve, auc, roc_curve
+from kmed.metrics.selective import RiskCoverageCurve, risk_coverage_area, risk_coverage_curve
 from kmed.metrics.surface import (
     SurfaceDistances,
     average_surface_distance,
@@ -25,20 +57,51 @@ from kmed.metrics.surface import (
 
 __all__ = [
     "Interval",
+    "KINDS",
+    "LabelAccuracy",
     "MeanDice",
+    "PrecisionRecallCurve",
+    "ReliabilityCurve",
+    "RiskCoverageCurve",
+    "RocCurve",
     "SurfaceDistances",
+    "accuracy",
+    "auc",
+    "average_precision",
     "average_surface_distance",
+    "balanced_accuracy",
     "best_rand_score",
     "bootstrap_interval",
+    "bootstrap_statistics",
+    "brier_score",
+    "choose_threshold",
+    "classification_report",
+    "confusion_matrix",
+    "decision_confidence",
+    "decisions",
     "dice_score",
+    "expected_calibration_error",
+    "f1",
+    "fit_temperature",
     "hausdorff_distance",
     "iou_score",
+    "kappa",
+    "one_against_rest",
     "pixel_error",
+    "precision_recall_curve",
     "rand_error",
     "rand_score",
     "relative_volume_difference",
+    "reliability_curve",
+    "risk_coverage_area",
+    "risk_coverage_curve",
+    "roc_curve",
     "segmentation_report",
     "segments",
+    "sensitivity",
+    "sensitivity_at_specificity",
+    "specificity",
+    "specificity_at_sensitivity",
     "summarize",
     "surface_dice",
     "surface_distances",

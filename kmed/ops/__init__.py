@@ -1,1 +1,1 @@
-"""Pure tensor functions: label maps."""
+"""Pure tensor functions: label maps, ordered classes."""

@@ -1,17 +1,32 @@
 """Findings for people and for other systems: overlays, label files, curves, the HTML report."""
 
+from kmed.results.classification_curves import (
+    confusion_figure,
+    precision_recall_figure,
+    reliability_figure,
+    risk_coverage_figure,
+    roc_figure,
+)
 from kmed.results.curves import training_curves
 from kmed.results.findings import longest_extent_mm, quantities, write_findings
+from kmed.results.heatmap import heatmap, heatmap_montage
 from kmed.results.overlay import choose_slices, encode_png, montage, overlay, save_png
 from kmed.results.report import write_report
 
 __all__ = [
     "choose_slices",
+    "confusion_figure",
     "encode_png",
+    "heatmap",
+    "heatmap_montage",
     "longest_extent_mm",
     "montage",
     "overlay",
+    "precision_recall_figure",
     "quantities",
+    "reliability_figure",
+    "risk_coverage_figure",
+    "roc_figure",
     "save_png",
     "training_curves",
     "write_findings",

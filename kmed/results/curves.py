@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kmed.results.svg import INK, STYLE, svg_text
+
 # Okabe and Ito's blue and vermilion: apart in any colour vision, legible on white and on black.
 _TRAINING, _VALIDATION = "#2a8fd0", "#d55e00"
-# Axes and text are drawn in a colour that nothing else has, and which then becomes the page's own.
-_INK = "#010203"
-
-_RC = {
-    "svg.hashsalt": "kmed",  # element names that do not differ from one run to the next
-    "svg.fonttype": "none",  # text stays text
-    "font.size": 9.5,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-}
+# Of each quantity but the loss, the best epoch is the one where it is largest.
+_TITLES = {"loss": "Loss", "dice": "Dice", "accuracy": "Accuracy"}
 
 
 def training_curves(rows: Sequence[Mapping[str, float]]) -> str:
-    """Draws loss and Dice of a training beside each other, training and validation in each.
+    """Draws loss and Dice or accuracy of a training, training and validation in each.
 
     Args:
         rows: one for each epoch, as `log.csv` has them, numbers or text: `epoch` and any of
-            `loss`, `val_loss`, `dice`, `val_dice`. A deeply supervised network's `logits_loss` and
-            `logits_dice` stand for the quantities of its last output.
+            `loss`, `dice`, `accuracy`, and the same with `val_` before them. A deeply supervised
+            network's `logits_loss` and `logits_dice` stand for the quantities of its last output.
 
     Returns:
         An `<svg>` element. Equal rows give equal text; axes and letters are in `currentColor`.
@@ -54,24 +36,20 @@ def training_curves(rows: Sequence[Mapping[str, float]]) -> str:
         >>> svg.startswith("<svg") and "currentColor" in svg
         True
     """
-    panels = [panel for panel in (_panel(rows, "loss"), _panel(rows, "dice")) if panel]
+    panels = [panel for panel in (_panel(rows, name) for name in _TITLES) if panel]
     if not panels:
         found = sorted(rows[0]) if rows else "no row"
-        raise ValueError(f"`rows` must hold loss or dice of at least one epoch; received {found}")
-    with matplotlib.rc_context(_RC):
+        raise ValueError(
+            f"`rows` must hold loss, dice or accuracy of at least one epoch; received {found}"
+        )
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(panels), 2.9), layout="constrained")
         figure.get_layout_engine().set(wspace=0.06)
-        canvas = FigureCanvasSVG(figure)
         for axes, (name, curves) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
             _draw(axes, name, curves)
-        buffer = io.BytesIO()
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue().decode("utf-8")
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    # What stands before the element belongs to a file, not to a page.
-    return text[text.index("<svg") :].replace(_INK, "currentColor").strip()
+        return svg_text(figure)
 
 
 def _panel(rows, quantity):
@@ -94,13 +72,13 @@ def _draw(axes, name, curves):
         # A lone epoch is a point; a line of one point would show nothing.
         marker = "o" if len(epochs) < 12 else None
         axes.plot(epochs, values, color=tone, label=label, lw=1.7, marker=marker, ms=3.5)
-    axes.set_title({"loss": "Loss", "dice": "Dice"}[name], loc="left", fontweight="bold")
+    axes.set_title(_TITLES[name], loc="left", fontweight="bold")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="y", color=_INK, alpha=0.12, lw=0.8)
+    axes.grid(axis="y", color=INK, alpha=0.12, lw=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
-    if name == "dice":
+    if name != "loss":
         best = curves[-1]
         if np.isfinite(best[3]).any():
             at = int(np.nanargmax(best[3]))
@@ -111,7 +89,7 @@ def _draw(axes, name, curves):
                 (0.985, 0.04),
                 xycoords="axes fraction",
                 ha="right",
-                color=_INK,
+                color=INK,
             )
         axes.set_ylim(top=1.0)
     else:

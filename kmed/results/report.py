@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -15,29 +15,11 @@ import numpy as np
 from kmed.data.atomic import write_bytes
 from kmed.metrics import Interval
 from kmed.results.curves import training_curves
+from kmed.results.measures import DICE, HD95, columns, groups, number
 from kmed.results.overlay import encode_png
 
 #: Rows of the table of cases.
 CASES = 50
-
-
-class _Measure(NamedTuple):
-    key: str
-    title: str
-    unit: str
-    pattern: str
-    factor: float = 1.0
-
-
-_MEASURES = (
-    _Measure("dice", "Dice", "", "{:.3f}"),
-    _Measure("iou", "IoU", "", "{:.3f}"),
-    _Measure("hd95_mm", "HD95", "mm", "{:.2f}"),
-    _Measure("surface_dice", "Surface Dice", "", "{:.3f}"),
-    _Measure("volume_difference_ml", "Volume difference", "ml", "{:+.2f}"),
-)
-# In place of millilitres where the images are no volumes.
-_RELATIVE = _Measure("relative_volume_difference", "Size difference", "%", "{:+.1f}", 100.0)
 
 
 def write_report(
@@ -50,6 +32,7 @@ def write_report(
     cases: Sequence[Mapping[str, Any]] = (),
     pictures: Sequence[tuple[str, np.ndarray]] = (),
     curves: Sequence[Mapping[str, Any]] | None = None,
+    figures: Sequence[tuple[str, str]] = (),
     latency: Sequence[Mapping[str, Any]] | None = None,
     limits: str = "",
     versions: Mapping[str, str] | None = None,
@@ -63,12 +46,15 @@ def write_report(
         title: of the report.
         lead: one or two sentences below it.
         facts: names and values: of the data, of the training.
-        metrics: `{class: {measure: Interval}}`, as `kmed.metrics.summarize` gives it.
+        metrics: `{class: {measure: Interval}}`, as `kmed.metrics.summarize` or
+            `kmed.metrics.classification_report` gives it. Entries with the same measures share a
+            table.
         cases: for each case `name`, `dice` (mean over its classes) and `classes`
             (`{class: {measure: value}}`, as `kmed.metrics.segmentation_report` gives it). The
             table has the 50 worst and says so.
         pictures: captions and `(H, W, 3)` uint8 pictures.
         curves: rows of the training's log, as `training_curves` takes them.
+        figures: captions and `<svg>` elements, as `kmed.results.classification_curves` draws them.
         latency: rows of one quantity per column, as `kmed.export.latency` gives them.
         limits: what the model is not for.
         versions: of the libraries.
@@ -76,20 +62,16 @@ def write_report(
     Returns:
         The path.
     """
-    measures = _measures(metrics)
-    axis_from = _axis_start(metrics, cases)
     content = {
         "title": title,
         "lead": lead,
         "facts": {name: _plain(value) for name, value in facts.items()},
-        "measures": measures,
-        "rows": [_metric_row(name, metrics[name], measures, cases, axis_from) for name in metrics],
-        "axis_from": f"{axis_from:g}",
-        "patients": max((m["dice"].n for m in metrics.values() if "dice" in m), default=0),
-        "omitted": any(i.omitted for m in metrics.values() for i in m.values()),
+        "tables": [_table({name: metrics[name] for name in g}, cases) for g in groups(metrics)],
+        "patients": max((i.n for m in metrics.values() for i in m.values()), default=0),
         "cases": _case_table(cases),
         "pictures": [_picture(caption, rgb) for caption, rgb in pictures],
         "curves": training_curves(curves) if curves else "",
+        "figures": list(figures),
         "latency": _latency_table(latency or ()),
         "limits": limits,
         "versions": dict(versions or {}),
@@ -102,12 +84,15 @@ def write_report(
     return write_bytes(path, html.encode("utf-8"))
 
 
-def _measures(metrics) -> list[_Measure]:
-    present = {key for values in metrics.values() for key in values}
-    chosen = [measure for measure in _MEASURES if measure.key in present]
-    if "volume_difference_ml" not in present and _RELATIVE.key in present:
-        chosen.append(_RELATIVE)
-    return chosen
+def _table(metrics, cases):
+    measures, axis_from = columns(list(metrics.values())), _axis_start(metrics, cases)
+    return {
+        "measures": measures,
+        "rows": [_metric_row(name, metrics[name], measures, cases, axis_from) for name in metrics],
+        "strips": DICE in measures,
+        "axis_from": f"{axis_from:g}",
+        "omitted": any(i.omitted for m in metrics.values() for i in m.values()),
+    }
 
 
 def _metric_row(name, values, measures, cases, axis_from):
@@ -120,29 +105,22 @@ def _metric_row(name, values, measures, cases, axis_from):
         known = math.isfinite(interval.low) and math.isfinite(interval.high)
         cells.append(
             {
-                "value": _number(interval.value, measure),
-                "limits": f"{_number(interval.low, measure)} to {_number(interval.high, measure)}"
+                "value": number(interval.value, measure),
+                "limits": f"{number(interval.low, measure)} to {number(interval.high, measure)}"
                 if known
                 else "",
                 "omitted": interval.omitted,
             }
         )
-    mean = name == "mean"
+    summary = {"mean": "Mean of the classes"}
+    if "accuracy" in values:  # of a classifier's classes together
+        summary["all"] = "All classes"
     return {
-        "name": "Mean of the classes" if mean else name,
-        "mean": mean,
+        "name": summary.get(name, name),
+        "mean": name in summary,
         "cells": cells,
         "strip": _strip(_dice_of(name, cases), values.get("dice"), axis_from),
     }
-
-
-def _number(value: float, measure: _Measure) -> str:
-    value *= measure.factor
-    if math.isnan(value):
-        return "n/a"
-    if math.isinf(value):
-        return "−∞" if value < 0 else "∞"
-    return measure.pattern.format(value).replace("-", "−")
 
 
 def _dice_of(name, cases) -> list[float]:
@@ -187,7 +165,6 @@ def _case_table(cases):
     # NaN, a case that could not be scored, stands before the worst.
     order = sorted(cases, key=lambda case: (not math.isnan(case["dice"]), case["dice"]))
     names = list(dict.fromkeys(name for case in order for name in case["classes"]))
-    dice, hd95 = _MEASURES[0], _MEASURES[2]
     rows = []
     for case in order[:CASES]:
         found = case["classes"]
@@ -195,13 +172,13 @@ def _case_table(cases):
         rows.append(
             {
                 "name": case["name"],
-                "dice": _number(case["dice"], dice),
+                "dice": number(case["dice"], DICE),
                 "classes": [
-                    _number(found[name]["dice"], dice) if name in found else "" for name in names
+                    number(found[name]["dice"], DICE) if name in found else "" for name in names
                 ]
                 if len(names) > 1
                 else [],
-                "hd95": _number(max(distances), hd95) if distances else "",
+                "hd95": number(max(distances), HD95) if distances else "",
             }
         )
     return {"rows": rows, "names": names if len(names) > 1 else [], "count": len(order)}

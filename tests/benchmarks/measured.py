@@ -1,12 +1,15 @@
 """The trainings behind the README's table of results.
 
-    KMED_TEST_DATA=FOLDER python tests/benchmarks/measured.py lungs|lungs-short|hippocampus|isbi2012
+    KMED_TEST_DATA=FOLDER python tests/benchmarks/measured.py NAME [SEED]
 
-FOLDER/data holds the public sets as `cxr_lung_masks` (Montgomery and Shenzhen radiographs with lung
-masks, images/ and masks/), `msd_hippocampus` (Medical Segmentation Decathlon, Task04) and
-`isbi2012_em` (image/ and label/). Every fifth image by name is the test set, and one in twenty of
-the others chooses the best epoch; nothing is tuned on the test set. The result is in
-runs/NAME/metrics.json and runs/NAME/report.html.
+NAME is lungs, lungs-short, lungs-fcn8s, lungs-segnet, hippocampus, isbi2012, pneumonia-resnet18,
+pneumonia-alexnet, pneumonia-vgg16, mednist or tuberculosis. FOLDER/data holds the public sets as
+`cxr_lung_masks` (Montgomery and Shenzhen radiographs with lung masks, images/ and masks/; a name's
+last character tells tuberculosis), `msd_hippocampus` (Medical Segmentation Decathlon, Task04),
+`isbi2012_em` (image/ and label/), `pneumoniamnist` (MedMNIST) and `mednist_subset` (a folder for
+each class). PneumoniaMNIST has its own parts; of the others every fifth image by name is the test
+set, and one in twenty of the rest (in ten for labels) chooses the best epoch; nothing is tuned on
+the test set. The result is in runs/NAME/metrics.json and runs/NAME/report.html.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kmed.applications import unet
-from kmed.data import Sample, Split, discover
+from kmed.applications import alexnet, fcn8s, resnet18, segnet, unet, vgg16
+from kmed.data import Sample, Split, discover, labelled
 from kmed.export import Bundle
 from kmed.metrics import best_rand_score, pixel_error, segments
-from kmed.tasks import segmentation
+from kmed.tasks import classification, segmentation
+from kmed.tasks.runs import Run
 from kmed.tasks.segmentation import Settings, WholeCase
 
 LUNGS = Settings(
@@ -36,6 +40,20 @@ LUNGS = Settings(
     flip="horizontal",
     epochs=26,
 )
+PNEUMONIA = classification.Settings(
+    name="pneumonia-resnet18",
+    data="pneumoniamnist/pneumoniamnist_modtrain.npz",
+    labels=("normal", "pneumonia"),
+    duplicates="drop",
+    size=(28, 28),
+    network={"stem": "small"},
+    batch_size=64,
+    epochs=12,
+    learning_rate=1e-3,
+    weight_decay=1e-2,
+    sampling="balanced",
+    label_smoothing=0.1,
+)
 TRAININGS = {
     "lungs": LUNGS,
     "lungs-short": LUNGS.replaced(
@@ -44,6 +62,24 @@ TRAININGS = {
         augment=0.7,
         flip="none",
         epochs=8,
+    ),
+    "lungs-fcn8s": LUNGS.replaced(
+        name="lungs-fcn8s",
+        network={
+            "backbone_options": {"filters": (16, 32, 64, 128, 128), "normalization": "batch"},
+            "head_units": (256, 256),
+        },
+        learning_rate=1e-3,
+        augment=0.7,
+        flip="none",
+        epochs=16,
+    ),
+    "lungs-segnet": LUNGS.replaced(
+        name="lungs-segnet",
+        network={"filters": (16, 32, 64, 128, 128)},
+        augment=0.7,
+        flip="none",
+        epochs=9,
     ),
     "hippocampus": Settings(
         name="hippocampus",
@@ -73,21 +109,66 @@ TRAININGS = {
         foreground=0.0,
         epochs=40,
     ),
+    "pneumonia-resnet18": PNEUMONIA,
+    "pneumonia-alexnet": PNEUMONIA.replaced(
+        name="pneumonia-alexnet",
+        size=(64, 64),
+        network={"dense_units": (512, 512)},
+        learning_rate=3e-4,
+    ),
+    "pneumonia-vgg16": PNEUMONIA.replaced(
+        name="pneumonia-vgg16",
+        size=(32, 32),
+        network={"dense_units": (512, 512), "pooled_size": 1, "normalization": "batch"},
+        learning_rate=3e-4,
+    ),
+    "mednist": classification.Settings(
+        name="mednist",
+        data="mednist_subset",
+        duplicates="drop",
+        size=(64, 64),
+        network={"width": 32},
+        batch_size=32,
+        epochs=8,
+        flip="none",
+        augment=0.5,
+    ),
+    "tuberculosis": classification.Settings(
+        name="tuberculosis",
+        data="cxr_lung_masks/images",
+        labels=("0", "1"),
+        label=r"_(\d)$",
+        size=(128, 128),
+        batch_size=16,
+        epochs=25,
+        learning_rate=5e-4,
+        weight_decay=1e-2,
+        label_smoothing=0.1,
+    ),
+}
+BUILDERS = {  # the others are U-Nets
+    "lungs-fcn8s": fcn8s,
+    "lungs-segnet": segnet,
+    "pneumonia-resnet18": resnet18,
+    "pneumonia-alexnet": alexnet,
+    "pneumonia-vgg16": vgg16,
+    "mednist": resnet18,
+    "tuberculosis": resnet18,
 }
 
 
-def split_by_name(samples: list[Sample]) -> Split:
-    """Every fifth image by name to test, one in twenty of the others to choose the best epoch."""
+def split_by_name(samples: list[Sample], one_in: int) -> Split:
+    """Every fifth image by name to test, one in so many of the others to choose the best epoch."""
     ordered = sorted(samples, key=lambda sample: sample.id)
     rest = [sample for i, sample in enumerate(ordered) if i % 5]
     return Split(
-        train=tuple(sample for i, sample in enumerate(rest) if i % 20),
-        validation=tuple(rest[::20]),
+        train=tuple(sample for i, sample in enumerate(rest) if i % one_in),
+        validation=tuple(rest[::one_in]),
         test=tuple(ordered[::5]),
     )
 
 
-def membranes(run: segmentation.Run) -> None:
+def membranes(run: Run) -> None:
     """Print the pixel error and the Rand score of the cells (Arganda-Carreras et al. 2015)."""
     segment = WholeCase(Bundle.load(run.bundle_path))
     cases = [sample.read() for sample in run.split.test]
@@ -104,15 +185,25 @@ def membranes(run: segmentation.Run) -> None:
 
 
 def main() -> None:
-    name = sys.argv[1] if len(sys.argv) == 2 else ""
+    name = sys.argv[1] if len(sys.argv) in (2, 3) else ""
     if name not in TRAININGS or "KMED_TEST_DATA" not in os.environ:
         sys.exit(__doc__)
     settings = TRAININGS[name]
+    task = segmentation if isinstance(settings, Settings) else classification
+    if len(sys.argv) == 3:
+        settings = settings.replaced(name=f"{name}-{sys.argv[2]}", seed=int(sys.argv[2]))
     root = Path(os.environ["KMED_TEST_DATA"]) / "data" / settings.data
-    settings = settings.replaced(data=str(root), split_file=f"runs/{name}-split.json")
+    settings = settings.replaced(data=str(root))
     Path("runs").mkdir(exist_ok=True)
-    split_by_name(discover(root, classes=len(settings.labels))).save(settings.split_file)
-    run = segmentation.train(unet, settings, verbose=2)
+    if root.suffix != ".npz":
+        settings = settings.replaced(split_file=f"runs/{name}-split.json")
+        if task is segmentation:
+            samples = discover(root, classes=len(settings.labels))
+        else:
+            samples = labelled(root, label=settings.label).samples
+        one_in = 20 if task is segmentation else 10
+        split_by_name(samples, one_in).save(settings.split_file)
+    run = task.train(BUILDERS.get(name, unet), settings, verbose=2)
     metrics = json.loads((settings.run_folder / "metrics.json").read_text())
     for label, measures in metrics.items():
         rows = {k: [round(v[n], 4) for n in ("value", "low", "high")] for k, v in measures.items()

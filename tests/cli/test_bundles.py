@@ -14,12 +14,7 @@ def test_evaluate(task, run, folder):
     (call,) = task.calls
     assert call.arguments == (folder / "bundle", folder / "data")
     assert str(call.options.pop("output")) == "e"
-    assert call.options == {
-        "split_file": split,
-        "part": "validation",
-        "flips": True,
-        "overlap": 0.5,
-    }
+    assert call.options == {"split_file": split, "part": "validation", "flips": True}
     assert "0.912 [0.894, 0.927]" in result.stdout
 
 
@@ -29,7 +24,7 @@ def test_predict(task, run, folder):
     (call,) = task.calls
     assert call.arguments == (folder / "bundle", [folder / "data", folder / "data"])
     assert str(call.options.pop("output")) == "findings"
-    assert call.options == {"to": "png", "flips": False, "overlap": 0.5}
+    assert call.options == {"to": "png"}
     assert "1 files in findings" in result.stdout
 
 
@@ -68,9 +63,9 @@ def test_an_unknown_format_is_told_with_the_known_ones(task, run, folder):
 def test_a_format_that_disagrees_is_an_error(task, run, folder, monkeypatch):
     def disagree(bundle, formats, *, data, check, say):
         assert check == folder / "data"
-        raise AgreementError("onnx gives another mask than Keras")
+        raise AgreementError("onnx gives other labels than Keras")
 
     monkeypatch.setattr(task, "export", disagree)
     result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
     assert result.exit_code == 2
-    assert "error: onnx gives another mask than Keras" in result.stderr
+    assert "error: onnx gives other labels than Keras" in result.stderr

@@ -40,6 +40,15 @@ def test_image_mask_and_weight_move_together(rank, seed):
     np.testing.assert_array_equal(labels.numpy()[sure], found.numpy()[..., 0][sure] > 0.6)
 
 
+@pytest.mark.parametrize("rank", [2, 3])
+def test_an_image_without_mask_changes_as_one_with(rank):
+    image, mask = (tf.constant(array) for array in shapes(rank))
+    change = Augmentation()
+    alone, labels, weight = augment(image, None, None, [1, 2], change)
+    np.testing.assert_array_equal(alone, augment(image, mask, None, [1, 2], change)[0])
+    assert labels is None and weight is None
+
+
 def test_equal_seeds_give_equal_results():
     image, mask = (tf.constant(array) for array in shapes(2))
     first, second, third = (

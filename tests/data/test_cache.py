@@ -90,3 +90,18 @@ def test_weights_are_kept(tmp_path):
 
     [case, *_] = Cache(tmp_path / "cache", weighted, {}).cases(Source(tmp_path).samples)
     np.testing.assert_array_equal(case.weight(), case.mask() + 1.5)
+
+
+def test_without_masks_no_mask_is_written(tmp_path):
+    def unmasked(image, mask, spacing_mm):
+        return image, None, None
+
+    source = Source(tmp_path, shape=(3, 6, 5, 1))
+    for _ in range(2):
+        [case, *_] = Cache(tmp_path / "cache", unmasked, {}).cases(source.samples)
+        assert (case.mask(), case.foreground(), case.weight()) == (None, None, None)
+        assert case.shape == (3, 6, 5)
+    assert source.reads == 3
+    assert sorted(path.name for path in (tmp_path / "cache").rglob("*.*")) == sorted(
+        ["image.npy", "case.json"] * 3
+    )

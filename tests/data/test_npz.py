@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from kmed.data.npz import npz
+from kmed.data.npz import array_headers, npz
 from kmed.data.sample import DataError
 
 
@@ -95,6 +95,21 @@ def test_objects_are_refused_unopened(tmp_path):
 def test_wrong_arrays(tmp_path, arrays, message):
     with pytest.raises(DataError, match=r"a.npz: .*" + message):
         npz(write(tmp_path / "a.npz", **arrays))
+
+
+def test_several_labels(tmp_path):
+    images = np.zeros((3, 4, 4), np.uint8)
+    labels = np.array([[0, 1], [1, 1], [0, 0]], np.uint8)
+    path = write(tmp_path / "a.npz", val_images=images, val_labels=labels)
+    samples = npz(path, split="val", multilabel=True)
+    assert [s.label for s in samples] == [(0, 1), (1, 1), (0, 0)]
+    assert array_headers(path)["val_labels"][0] == (3, 2)
+    with pytest.raises(DataError, match="one class index per image.*multilabel=True"):
+        npz(path, split="val")
+    for wrong in ([0, 1, 1], [[0, 2]] * 3, [[0, -1]] * 3, [[0, 1]] * 2, [[0.0, 1.0]] * 3):
+        write(tmp_path / "b.npz", train_images=images, train_labels=np.array(wrong))
+        with pytest.raises(DataError, match="b.npz: train_labels must hold (a )?0 (or|and) 1"):
+            npz(tmp_path / "b.npz", multilabel=True)
 
 
 def test_damaged_files(tmp_path):

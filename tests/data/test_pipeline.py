@@ -122,6 +122,17 @@ def test_validation_is_the_same_every_time(tmp_path):
 
 
 def test_refuses_what_does_not_fit(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((4, 4, 1)))
+    sample = Sample(
+        id="a",
+        patient="a",
+        files=(str(path),),
+        read=lambda: Arrays(np.load(path), None, (1.0, 1.0), None),
+    )
+    unmasked = Cache(tmp_path / "without", lambda image, *_: (image, None, None), {})
+    with pytest.raises(ValueError, match="`cases` must have masks"):
+        training_batches(unmasked.cases([sample]), batch_size=1, epochs=1)
     with pytest.raises(ValueError, match="must not be empty"):
         validation_batches([], batch_size=1)
     with pytest.raises(ValueError, match="one common size"):

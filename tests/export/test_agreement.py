@@ -7,6 +7,7 @@ import pytest
 
 from kmed.export import AgreementError, Bundle, check_agreement, export_onnx, quantization_loss
 from kmed.export.agreement import _Comparison
+from kmed.export.decoder import SegmentationDecoder
 
 
 def images(*shapes):
@@ -34,36 +35,36 @@ def test_another_networks_files_are_found_out(bundle, saved, tmp_path):
     changed.model.save(folder / "model.keras")
     with pytest.raises(AgreementError, match="saved_model differs from Keras by"):
         check_agreement(folder, images((32, 48)))
-    with pytest.raises(AgreementError, match="another mask than Keras"):
+    with pytest.raises(AgreementError, match="other labels than Keras"):
         check_agreement(folder, images((32, 48), (64, 64)), tolerance=1.0)
 
 
 def test_ties_are_counted_and_let_pass():
-    comparison = _Comparison()
+    comparison = _Comparison(SegmentationDecoder().margins)
     keras = np.array([[0.5, 0.5], [0.5 - 1e-6, 0.5 + 1e-6], [0.4, 0.6], [0.9, 0.1]], "float32")
     comparison.add(np.array([0, 1, 1, 0]), keras, np.array([1, 0, 1, 0]), keras + 1e-6)
     row = comparison.row(1e-5)
     assert (row["voxels"], row["differing_voxels"], row["differing_ties"]) == (4, 2, 2)
     assert row["largest_differing_margin"] == pytest.approx(2e-6, rel=0.1)
-    comparison.check("x", 1e-4, 1e-5)
+    comparison.check("x", 1e-5, 0.0)
     comparison.add(np.array([1]), keras[2:3], np.array([0]), keras[2:3])
-    with pytest.raises(AgreementError, match="3 of 5 voxels differ, 2 of them ties.*margin is 0.2"):
-        comparison.check("x", 1e-4, 1e-5)
+    with pytest.raises(AgreementError, match="3 of 5 differ, 2 of them ties.*margin is 0.2"):
+        comparison.check("x", 1e-5, 0.0)
 
 
 def test_one_probability_has_a_margin_too():
-    comparison = _Comparison()
+    comparison = _Comparison(SegmentationDecoder().margins)
     comparison.add(np.array([0]), np.array([[0.4]]), np.array([1]), np.array([[0.4]]))
     assert comparison.row(0)["largest_differing_margin"] == pytest.approx(0.2)
 
 
 def test_nan_is_a_difference():
-    comparison = _Comparison()
+    comparison = _Comparison(SegmentationDecoder().margins)
     one = np.array([[0.4, 0.6]])
     comparison.add(np.array([1]), one, np.array([1]), one * np.nan)
     comparison.add(np.array([1]), one, np.array([1]), one)
     with pytest.raises(AgreementError, match="by nan"):
-        comparison.check("x", 1e-4, 1e-5)
+        comparison.check("x", 1e-5, 0.0)
 
 
 def test_no_images_are_an_error(saved):
@@ -87,3 +88,20 @@ def test_onnx_in_the_folder_is_compared_as_well(bundle, saved, tmp_path):
     folder = shutil.copytree(saved, tmp_path / "1")
     export_onnx(bundle, folder / "model.onnx")
     assert check_agreement(folder, images((32, 48), (50, 40)))["onnx"]["images"] == 2
+
+
+def test_networks_with_switches_may_differ_in_one_voxel_of_a_thousand():
+    comparison = _Comparison(SegmentationDecoder().margins)
+    keras = np.tile(np.float32([0.2, 0.8]), (2000, 1))
+    other = keras.copy()
+    other[:2] += 0.1
+    labels = np.ones(2000)
+    comparison.add(labels, keras, labels, other)
+    assert comparison.row(1e-5)["beyond_tolerance"] == 2
+    comparison.check("x", 1e-5, 1e-3)
+    with pytest.raises(AgreementError, match="2 of 2000 differ by more"):
+        comparison.check("x", 1e-5, 0.0)
+    other[2] = np.nan
+    comparison.add(labels, keras, labels, other)
+    with pytest.raises(AgreementError, match="by nan"):
+        comparison.check("x", 1e-5, 1e-3)

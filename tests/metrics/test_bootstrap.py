@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kmed.metrics import bootstrap_interval
+from kmed.metrics import bootstrap_interval, bootstrap_statistics
 
 
 @pytest.mark.parametrize("statistic", [np.mean, np.median])
@@ -78,3 +78,77 @@ def test_seed_and_refusals():
         bootstrap_interval(values, level=95)
     with pytest.raises(ValueError, match="not_finite"):
         bootstrap_interval(values, not_finite="drop")
+
+
+def means(values):
+    return lambda weights: weights @ values / weights.sum(axis=1, keepdims=True)
+
+
+def test_statistics_of_tables_equal_statistics_of_columns():
+    rng = np.random.default_rng(0)
+    values, patients = rng.normal(size=(40, 3)), rng.integers(0, 12, 40).astype(str)
+    found = bootstrap_statistics(means(values), 40, patients=patients, seed=7)
+    for column, interval in zip(values.T, found, strict=True):
+        expected = bootstrap_interval(column, patients=patients, seed=7)
+        assert interval == pytest.approx(expected)
+
+
+def test_weights_are_how_often_a_patient_was_drawn():
+    seen = []
+
+    def statistic(weights):
+        seen.append(weights)
+        return weights[:, :1]
+
+    bootstrap_statistics(statistic, 4, patients=["a", "b", "b", "c"], resamples=500)
+    assert seen[0].tolist() == [[1, 1, 1, 1]]
+    weights = np.concatenate(seen[1:])
+    assert weights.shape == (500, 4)
+    assert (weights[:, 1] == weights[:, 2]).all()
+    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+    # How often one of three is drawn in three draws: binomial.
+    assert (
+        stats.chisquare(
+            np.bincount(weights[:, 0].astype(int), minlength=4),
+            500 * stats.binom.pmf(range(4), 3, 1 / 3),
+        ).pvalue
+        > 1e-3
+    )
+
+
+def test_many_rows_are_resampled_in_parts():
+    shapes = []
+
+    def statistic(weights):
+        shapes.append(weights.shape)
+        return weights.max(axis=1, keepdims=True)
+
+    bootstrap_statistics(statistic, 500_000, patients=np.arange(500_000) // 1000, resamples=10)
+    assert shapes == [(1, 500_000), (4, 500_000), (4, 500_000), (2, 500_000)]
+
+
+def test_undefined_resamples_are_left_out_until_they_are_too_many():
+    def share(rows):
+        def statistic(weights):
+            found = weights[:, rows].sum(axis=1, keepdims=True)
+            return np.where(found > 0, found, np.nan)
+
+        return bootstrap_statistics(statistic, 20)[0]
+
+    # Two patients of twenty are missing from 12 % of the resamples, one from 36 %.
+    two, one = share([0, 1]), share([0])
+    assert two.low == 1 and two.high > 3 and two.omitted == 0
+    assert one.value == 1 and np.isnan([one.low, one.high]).all()
+
+
+def test_statistics_of_one_patient_have_no_limits_and_of_none_no_value():
+    values = np.array([[1.0], [2.0]])
+    interval = bootstrap_statistics(means(values), 2, patients=["a", "a"])[0]
+    assert interval.value == 1.5 and np.isnan(interval.low) and interval.n == 1
+    none = bootstrap_statistics(means(values * np.nan), 2)[0]
+    assert np.isnan(none.value) and none.omitted == 1
+    for arguments in ({"rows": 0}, {"rows": 2, "patients": ["a"]}):
+        with pytest.raises(ValueError, match="one patient for each"):
+            bootstrap_statistics(means(values), **arguments)
+    with pytest.raises(ValueError, match="resamples"):
+        bootstrap_statistics(means(values), 2, resamples=0)

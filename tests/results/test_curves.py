@@ -47,12 +47,19 @@ def test_a_deeply_supervised_log():
     assert "best validation 0.250, epoch 1" in _texts(training_curves(rows))
 
 
+def test_a_classifiers_accuracy():
+    rows = [{"epoch": e, "loss": 1 / e, "accuracy": 0.5 + 0.1 * e} for e in (1, 2, 3)]
+    texts = _texts(training_curves(rows))
+    assert "Accuracy" in texts and "Dice" not in texts
+    assert "best training 0.800, epoch 3" in texts
+
+
 def test_one_quantity_alone_and_not_a_number():
     texts = _texts(training_curves([{"epoch": 1, "dice": float("nan")}]))
     assert "Dice" in texts and "Loss" not in texts
 
 
-@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "accuracy": 0.5}]])
+@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "iou": 0.5}]])
 def test_nothing_to_draw_is_an_error(rows):
-    with pytest.raises(ValueError, match="loss or dice"):
+    with pytest.raises(ValueError, match="loss, dice or accuracy"):
         training_curves(rows)

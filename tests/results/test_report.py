@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmed.metrics import Interval, segmentation_report, summarize
+from kmed.metrics import Interval, classification_report, segmentation_report, summarize
 from kmed.results import write_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -170,6 +170,45 @@ def test_curves_latency_limits_and_versions(tmp_path):
     assert ["saved_model", "20", "2"] in page.rows and ["tflite", "10", "2"] in page.rows
     assert "width: 49.9%" in page.source
     assert "Not for diagnosis." in page.text and "keras 3.15.1" in page.text
+
+
+def _classified(classes=3):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 40)
+    p = rng.dirichlet(np.ones(classes), 40)
+    names = ["healthy", "mild", "severe", "never"][:classes]
+    return classification_report(truth, p, names, kind="multiclass", resamples=50)
+
+
+def test_a_classifiers_measures_stand_in_two_tables(tmp_path):
+    metrics = _classified()
+    page = _report(tmp_path, metrics=metrics, cases=[])
+    assert page.tags.count("table") == 2 and "circle" not in page.tags
+    heads = [row for row in page.rows if row[0] == "Class"]
+    assert heads[0][1:4] == ["Images", "AUC", "Average precision"]
+    assert heads[1][-3:] == ["Kappa", "Calibration error", "Brier score"]
+    rows = {row[0]: row for row in page.rows}
+    auc = metrics["mild"]["auc"]
+    expected = [f"{auc.value:.3f}", f"{auc.low:.3f} to {auc.high:.3f}"]
+    assert rows["mild"][1:4] == [f"{metrics['mild']['positives'].value:.0f}", *expected]
+    assert f"{metrics['all']['accuracy'].value:.3f}" in rows["All classes"]
+    assert "Measured on 40 patients" in page.text and "Dice" not in page.text
+    assert "omitted" not in page.text.lower()
+
+
+def test_a_class_that_no_image_has(tmp_path):
+    page = _report(tmp_path, metrics=_classified(4), cases=[])
+    assert "1 omitted" in page.text and "n/a" in page.text
+    assert "classes that no image has" in page.text and "masks" not in page.text
+
+
+def test_figures_with_their_captions(tmp_path):
+    figures = [("ROC & more", "<svg><text>sensitivity</text></svg>"), ("Risk", "<svg></svg>")]
+    page = _report(tmp_path, figures=figures)
+    assert "ROC & more" in page.text and "sensitivity" in page.text
+    assert page.source.count('<figure class="curves" role="img"') == 2
+    assert "<svg><text>sensitivity</text></svg>" in page.source
+    assert "figcaption" not in _report(tmp_path).tags
 
 
 def test_planes_have_a_relative_difference(tmp_path):

@@ -1,10 +1,13 @@
 """Segmentation, from files to a served mask."""
 
+from kmed.tasks.explaining import explain
+from kmed.tasks.predictions import Predicted
+from kmed.tasks.runs import Run
 from kmed.tasks.segmentation.demo import demo
 from kmed.tasks.segmentation.measuring import Measured, measure
 from kmed.tasks.segmentation.settings import Settings
-from kmed.tasks.segmentation.training import Run, train
-from kmed.tasks.segmentation.use import Predicted, evaluate, export, predict
+from kmed.tasks.segmentation.training import train
+from kmed.tasks.segmentation.use import evaluate, export, predict
 from kmed.tasks.segmentation.whole_case import Segmentation, WholeCase
 
 __all__ = [
@@ -16,6 +19,7 @@ __all__ = [
     "WholeCase",
     "demo",
     "evaluate",
+    "explain",
     "export",
     "measure",
     "predict",

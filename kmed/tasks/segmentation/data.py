@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kmed import preprocessors
-from kmed.data import DataError, Sample, Split, audit, decathlon_labels, discover, split
+from kmed.data import DataError, Sample, decathlon_labels, discover
 from kmed.data.cache import Cache
 from kmed.data.phantoms import phantom_source, phantoms
 from kmed.data.resampling import resample, resampled_shape
 from kmed.layers import ResizeTo
 from kmed.losses import border_weight_map
-from kmed.tasks.segmentation.settings import PREPROCESSORS, Settings
-
-# Modalities whose values have a scale of their own, which no other preprocessor may take.
-_SCALED = {"CT": "ct", "MR": "mr"}
-_SLICES = 16  # of a volume, through a 2D preprocessor at once
+from kmed.tasks.inputs import prepared_image
+from kmed.tasks.segmentation.settings import Settings
 
 
 def open_data(settings: Settings) -> tuple[list[Sample], tuple[str, ...]]:
@@ -49,51 +44,6 @@ def open_data(settings: Settings) -> tuple[list[Sample], tuple[str, ...]]:
     return discover(path, classes=len(labels), patient=settings.patient), labels
 
 
-def split_and_audit(
-    samples: Sequence[Sample], settings: Settings, digests: Callable[[Sample], str] | None = None
-) -> Split:
-    """Split by patient, or as the split file says, and stop if the parts share an image.
-
-    Args:
-        samples: the data set.
-        settings: fractions, seed, split file.
-        digests: from a sample to the hash of its pixels, if it is known already.
-
-    Returns:
-        The audited split.
-
-    Raises:
-        LeakageError: naming the files that two parts share.
-        DataError: if the split file does not fit the data.
-    """
-    if settings.split_file:
-        parts = Split.load(settings.split_file, samples)
-    else:
-        train = 1 - settings.validation - settings.test
-        fractions = (train, settings.validation, settings.test)
-        parts = split(samples, fractions=fractions, seed=settings.seed)
-    audit(parts, digest=digests)
-    return parts
-
-
-def preprocessor(settings: Settings, channels: int) -> keras.Model:
-    """Build the preprocessor that the settings name.
-
-    Args:
-        settings: its kind and window.
-        channels: channels of the images.
-
-    Returns:
-        A model from raw values to the network's, of the network's rank.
-    """
-    options = {"channels": channels, "rank": settings.rank}
-    if settings.preprocessor == "ct":
-        options["window_hu"] = settings.window_hu
-    if settings.preprocessor == "rgb":
-        options.pop("channels")
-    return getattr(preprocessors, settings.preprocessor)(**options)
-
-
 def cache(settings: Settings, prepare: keras.Model) -> Cache:
     """Make the cache of images as the network sees them.
 
@@ -118,7 +68,7 @@ def cache(settings: Settings, prepare: keras.Model) -> Cache:
         if settings.spacing_mm:
             grid = resampled_shape(mask.shape, spacing_mm, settings.spacing_mm)
             image, mask = resample(image, grid, order=1), resample(mask, grid, order=0)
-        image = _in_batches(prepare, resize, image, settings.rank)
+        image = prepared_image(prepare, resize, image, settings.rank)
         if resize is not None:
             grid = (*mask.shape[:-2], *settings.size)
             mask = resample(mask, grid, order=0)
@@ -127,45 +77,6 @@ def cache(settings: Settings, prepare: keras.Model) -> Cache:
 
     folder = settings.cache_dir or settings.run_folder / "cache"
     return Cache(folder, prepared, description)
-
-
-def check_modality(sample: Sample, preprocessor_name: str) -> None:
-    """Refuse an image whose values are not in the units that the preprocessor takes.
-
-    A network for Hounsfield units gives a mask for MR too, and nothing in the mask tells that it
-    is nonsense. Sources that don't say their modality (pictures, NIfTI) pass.
-
-    Args:
-        sample: the image.
-        preprocessor_name: name of a preprocessor of kmed; others are not checked.
-
-    Raises:
-        DataError: naming the file, its modality and those that fit.
-
-    Example:
-        >>> check_modality(Sample(id="a", patient="a", files=(), read=None, modality="CT"), "ct")
-    """
-    if preprocessor_name not in PREPROCESSORS or not sample.modality:
-        return
-    if _SCALED.get(sample.modality.upper(), preprocessor_name) != preprocessor_name or (
-        preprocessor_name in _SCALED.values() and sample.modality.upper() not in _SCALED
-    ):
-        raise DataError(
-            f"{sample.files[0]}: is of modality {sample.modality}, whose values are not what the "
-            f"preprocessor {preprocessor_name!r} takes"
-        )
-
-
-def _in_batches(prepare, resize, image, rank):
-    """A volume goes slice by slice through a 2D model, as it will when the bundle is used."""
-    single = image.ndim - 1 == rank
-    batch = image[None] if single else image
-    parts = []
-    for first in range(0, len(batch), _SLICES):
-        x = prepare(np.asarray(batch[first : first + _SLICES], np.float32), training=False)
-        parts.append(np.asarray(resize(x) if resize is not None else x))
-    result = np.concatenate(parts)
-    return result[0] if single else result
 
 
 def _border_weights(mask):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kmed.applications import unet
+from kmed.tasks.runs import Run
 from kmed.tasks.segmentation.settings import Settings
-from kmed.tasks.segmentation.training import Run, train
+from kmed.tasks.segmentation.training import train
 from kmed.tasks.segmentation.use import predict
 
 SETTINGS = Settings(

@@ -11,7 +11,7 @@ import numpy as np
 from kmed.data import DataError, Sample
 from kmed.export import Bundle
 from kmed.metrics import Interval, segmentation_report, summarize
-from kmed.tasks.segmentation.data import check_modality
+from kmed.tasks.inputs import check_modality
 from kmed.tasks.segmentation.whole_case import WholeCase
 
 

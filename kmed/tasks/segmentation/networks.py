@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -13,7 +13,14 @@ from kmed.tasks.segmentation.settings import LOSSES, Settings
 Builder = Callable[..., keras.Model]
 
 
-def compile_network(network: keras.Model, settings: Settings, steps: int, *, classes: int) -> None:
+def compile_network(
+    network: keras.Model,
+    settings: Settings,
+    steps: int,
+    *,
+    classes: int,
+    class_weights: Sequence[float] | None = None,
+) -> None:
     """Compile with Adam, a warm-up and a cosine decay, the settings' loss and the mean Dice.
 
     Args:
@@ -22,17 +29,23 @@ def compile_network(network: keras.Model, settings: Settings, steps: int, *, cla
         settings: loss and learning rate.
         steps: batches of the whole training.
         classes: number of classes.
+        class_weights: of the loss "median_frequency", one for each class; by default 1.
     """
+    options = {"class_weights": class_weights} if settings.loss == "median_frequency" else {}
+
+    def new_loss():
+        return LOSSES[settings.loss](**options)
+
     warm_up = min(100, max(1, steps // 10))
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up
     )
-    loss, loss_weights = LOSSES[settings.loss](), None
+    loss, loss_weights = new_loss(), None
     metrics = [MeanDice(classes, empty=None, name="dice")]
     if isinstance(network.output, dict):
         names = list(network.output)
         shares = [0.5**i for i in range(len(names))]
-        loss = {name: LOSSES[settings.loss]() for name in names}
+        loss = {name: new_loss() for name in names}
         loss_weights = {n: s / sum(shares) for n, s in zip(names, shares, strict=True)}
         metrics = {"logits": metrics}
     network.compile(

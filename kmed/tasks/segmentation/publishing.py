@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kmed.data import Sample
-from kmed.data.atomic import write_bytes
-from kmed.export import Bundle, check_agreement, latency, versions
+from kmed.export import Bundle, latency, versions
 from kmed.export.card import LIMITS
-from kmed.metrics import Interval
 from kmed.results import montage, overlay, save_png, write_report
+from kmed.tasks.exporting import compare_formats
+from kmed.tasks.records import card, metrics_json, plain_facts, write_csv, write_json
 from kmed.tasks.segmentation.measuring import Measured, example_cases
 from kmed.tasks.segmentation.whole_case import WholeCase
 
-_COMPARED = 200  # images on which the exported formats are compared with Keras
 _SHOWN_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice")
 
 
@@ -54,49 +48,23 @@ def publish(
     Raises:
         AgreementError: if a format gives another mask than Keras.
     """
-    card = {
-        "data": facts["data"],
-        "metrics": dict(_card_metrics(measured.summary)),
-        "versions": versions(),
-        "seed": facts["seed"],
-        "training": facts["training"],
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-    path = bundle.save(saved_models, card=card, tflite=bundle.size is not None)
+    path = bundle.save(
+        saved_models,
+        card=card(facts, measured.summary, _SHOWN_MEASURES),
+        tflite=bundle.size is not None,
+    )
     compare_formats(path, samples, say)
     report = write_measures(
         bundle,
         measured,
         folder,
         title=f"{bundle.name}: segmentation of {', '.join(bundle.labels[1:])}",
-        facts=_plain_facts(facts) | {"bundle version": path.name},
+        facts=plain_facts(facts) | {"bundle version": path.name},
         log=log,
         times=latency(path),
         overlays=path / "overlays",
     )
     return path, report
-
-
-def compare_formats(path: Path, samples: Sequence[Sample], say: Callable[[str], None]) -> None:
-    """Check that each exported format gives what Keras gives, and write agreement.json.
-
-    Args:
-        path: the bundle's folder.
-        samples: cases to compare on, up to 200 images or slices.
-        say: told what was found.
-
-    Raises:
-        AgreementError: if a format gives another mask than Keras, or other probabilities.
-    """
-    images = model_images(Bundle.load(path), samples)
-    agreement = check_agreement(path, itertools.islice(images, _COMPARED))
-    write_json(path / "agreement.json", agreement)
-    for name, row in agreement.items():
-        say(
-            f"{name} equals Keras on {row['images']} images: probabilities to "
-            f"{row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
-            f"{row['voxels']} voxels differ"
-        )
 
 
 def write_measures(
@@ -132,7 +100,7 @@ def write_measures(
         pictures.append((f"{what} case ({numbers[id(case)]}), Dice {case['dice']:.3f}", picture))
         save_png((overlays or folder / "overlays") / f"{what}.png", picture)
     cases = [case | {"name": f"case {numbers[id(case)]}"} for case in measured.cases]
-    _write_csv(folder / "cases.csv", [_case_row(case) for case in cases])
+    write_csv(folder / "cases.csv", [_case_row(case) for case in cases])
     write_json(folder / "metrics.json", metrics_json(measured.summary))
     return write_report(
         folder / "report.html",
@@ -147,56 +115,6 @@ def write_measures(
         limits=LIMITS,
         versions=versions(),
     )
-
-
-def model_images(bundle: Bundle, samples: Sequence[Sample]) -> Iterator[np.ndarray]:
-    """Give raw arrays of the bundle's rank: images, volumes, or the slices of volumes.
-
-    Args:
-        bundle: the bundle.
-        samples: the cases.
-
-    Yields:
-        `(H, W, C)` or `(D, H, W, C)` in raw units.
-    """
-    for sample in samples:
-        image = sample.read().image
-        if image.ndim - 1 == bundle.rank:
-            yield image
-        else:
-            yield from image
-
-
-def metrics_json(summary: dict[str, dict[str, Interval]]) -> dict:
-    """Turn measures into JSON values; what is not finite becomes null.
-
-    Args:
-        summary: `{class: {measure: Interval}}`.
-
-    Returns:
-        `{class: {measure: {"value", "low", "high", "n", "omitted"}}}`.
-    """
-
-    def plain(value):
-        return value if np.isfinite(value) else None
-
-    return {
-        name: {
-            measure: {key: plain(value) for key, value in interval._asdict().items()}
-            for measure, interval in measures.items()
-        }
-        for name, measures in summary.items()
-    }
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write JSON, whole or not at all.
-
-    Args:
-        path: the file.
-        content: JSON values.
-    """
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _picture(segment: WholeCase, sample: Sample) -> np.ndarray:
@@ -234,29 +152,3 @@ def _case_row(case: dict) -> dict:
     for name, values in case["classes"].items():
         row |= {f"{name} {measure}": values[measure] for measure in _SHOWN_MEASURES}
     return row
-
-
-def _card_metrics(summary):
-    for name, values in summary.items():
-        for measure in _SHOWN_MEASURES:
-            interval = values[measure]
-            if np.isfinite([interval.value, interval.low, interval.high]).all():
-                yield f"{name} {measure}", (interval.value, interval.low, interval.high)
-
-
-def _plain_facts(facts: dict) -> dict:
-    data, training = facts["data"], facts["training"]
-    counts = ", ".join(
-        f"{part} {data['patients'][part]} patients ({data['images'][part]} images)"
-        for part in data["patients"]
-    )
-    shown = {"data": data["name"], "data fingerprint": data["fingerprint"][:16], "split": counts}
-    return shown | {"seed": facts["seed"]} | training
-
-
-def _write_csv(path: Path, rows: Sequence[dict]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kmed import distribute
 from kmed.applications.unet import valid_output_size
-from kmed.data import DataError, Sample, Split, fingerprint
 from kmed.data.augmentation import Augmentation
 from kmed.data.cache import Case
 from kmed.data.pipeline import training_batches, validation_batches
 from kmed.export import Bundle
+from kmed.losses import median_frequency_weights
+from kmed.tasks import inputs
 from kmed.tasks.progress import tenths
+from kmed.tasks.runs import Run, claim, run_facts, validation_batch
 from kmed.tasks.segmentation import data
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.networks import Builder, compile_network, inference_network
 from kmed.tasks.segmentation.publishing import publish
 from kmed.tasks.segmentation.settings import Settings
 from kmed.trainers.checkpoints import Checkpoints
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training leaves behind.
-
-    Attributes:
-        bundle_path: the bundle, saved_models/NAME/VERSION.
-        report_path: the HTML report.
-        metrics: per class and quantity, the mean over test patients with its interval.
-        split: the samples of each part.
-    """
-
-    bundle_path: Path
-    report_path: Path
-    metrics: dict
-    split: Split
 
 
 def train(
@@ -72,18 +55,20 @@ def train(
         ValueError: for settings that don't fit together or differ from the interrupted training's.
     """
     keras.utils.set_random_seed(settings.seed)
-    _claim(settings)
+    claim(settings)
     samples, labels = data.open_data(settings)
     for sample in samples:
-        data.check_modality(sample, settings.preprocessor)
-    channels = _channels(samples)
-    prepare = data.preprocessor(settings, channels)
+        inputs.check_modality(sample, settings.preprocessor)
+    channels = inputs.image_channels(samples)
+    prepare = inputs.preprocessor(settings, channels)
     store = data.cache(settings, prepare)
     patients = len({sample.patient for sample in samples})
     say(f"{len(samples)} images of {patients} patients, {len(labels)} classes")
     prepared = store.cases(samples, progress=tenths(say, "prepared"))
     cases = dict(zip([sample.id for sample in samples], prepared, strict=True))
-    split = data.split_and_audit(samples, settings, lambda sample: cases[sample.id].digest)
+    split = inputs.split_and_audit(
+        samples, settings, lambda sample: cases[sample.id].digest, say=say
+    )
     split.save(settings.run_folder / "split.json")
 
     margin = _margin(settings)
@@ -93,8 +78,10 @@ def train(
     train_cases, validation_cases = (
         [cases[sample.id] for sample in part] for part in (split.train, split.validation)
     )
-    validation_batch, validated = _validation_batch(
-        settings, _count_views(validation_cases, settings), strategy.num_replicas_in_sync
+    batch, validated = validation_batch(
+        settings.batch_size,
+        _count_views(validation_cases, settings),
+        strategy.num_replicas_in_sync,
     )
     steps = settings.steps_per_epoch or math.ceil(
         _count_views(train_cases, settings) / settings.batch_size
@@ -104,7 +91,13 @@ def train(
             input_shape=(*settings.size, channels), classes=len(labels), **settings.network
         )
         distribute.synchronize_batch_norm(network, strategy.num_replicas_in_sync)
-        compile_network(network, settings, steps * settings.epochs, classes=len(labels))
+        compile_network(
+            network,
+            settings,
+            steps * settings.epochs,
+            classes=len(labels),
+            class_weights=_class_weights(settings, train_cases, len(labels)),
+        )
         outputs = list(network.output) if isinstance(network.output, dict) else []
         checkpoints = Checkpoints(
             settings.run_folder,
@@ -129,7 +122,7 @@ def train(
         )
         unseen = validation_batches(
             validation_cases,
-            batch_size=validation_batch,
+            batch_size=batch,
             images=validated,
             **views,
         )
@@ -159,7 +152,9 @@ def train(
         size=tuple(size - 2 * margin for size in settings.size),
     )
     measured = measure(bundle, split.test, seed=settings.seed, progress=tenths(say, "measured"))
-    facts = _facts(settings, samples, split, checkpoints, bundle)
+    name = "phantom studies" if settings.data is None else Path(settings.data).name
+    parameters = bundle.network.count_params()
+    facts = run_facts(name, settings.seed, samples, split, [checkpoints], parameters)
     bundle_path, report_path = publish(
         bundle,
         measured,
@@ -173,33 +168,11 @@ def train(
     return Run(bundle_path, report_path, measured.summary, split)
 
 
-def _facts(
-    settings: Settings,
-    samples: list[Sample],
-    split: Split,
-    checkpoints: Checkpoints,
-    bundle: Bundle,
-) -> dict:
-    """What the model card and the report say of data and training: counts, no names."""
-    parts = {part: getattr(split, part) for part in ("train", "validation", "test")}
-    return {
-        "data": {
-            "name": "phantom studies" if settings.data is None else Path(settings.data).name,
-            "fingerprint": fingerprint(samples),
-            "patients": {
-                part: len({s.patient for s in content}) for part, content in parts.items()
-            },
-            "images": {part: len(content) for part, content in parts.items()},
-            "split_seed": split.seed,
-        },
-        "seed": settings.seed,
-        "training": {
-            "epochs": len(checkpoints.rows),
-            "best epoch": checkpoints.best_epoch,
-            "minutes": round(sum(row["seconds"] for row in checkpoints.rows) / 60, 1),
-            "parameters": bundle.network.count_params(),
-        },
-    }
+def _class_weights(settings: Settings, cases: list[Case], classes: int) -> list[float] | None:
+    if settings.loss != "median_frequency":
+        return None
+    counts = [np.bincount(np.ravel(case.mask()), minlength=classes) for case in cases]
+    return median_frequency_weights(np.stack(counts)).tolist()
 
 
 def _for_each(outputs: list[str], batches):
@@ -207,32 +180,6 @@ def _for_each(outputs: list[str], batches):
     if not outputs:
         return batches
     return batches.map(lambda image, *rest: (image, *({n: r for n in outputs} for r in rest)))
-
-
-def _claim(settings: Settings) -> None:
-    """Refuse to mix two trainings in one folder."""
-    file = settings.run_folder / "settings.json"
-    fingerprint_ = settings.fingerprint()
-    # Settings that failed before the first epoch ended claim nothing.
-    begun = any(settings.run_folder.glob("epoch-*")) and file.exists()
-    if begun and settings.resume and file.read_text() != fingerprint_:
-        old, new = json.loads(file.read_text()), json.loads(fingerprint_)
-        differing = sorted(k for k in new if old.get(k) != new[k])
-        raise ValueError(
-            f"{settings.run_folder} holds a training with other settings ({', '.join(differing)} "
-            "differ); choose another `name` or `run_dir`, or start afresh with resume=False"
-        )
-    if not settings.resume:
-        for old in settings.run_folder.glob("epoch-*"):
-            shutil.rmtree(old)
-    settings.run_folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(fingerprint_)
-
-
-def _channels(samples: list[Sample]) -> int:
-    if not samples:
-        raise DataError("the data set is empty")
-    return samples[0].read().image.shape[-1]
 
 
 def _margin(settings: Settings) -> int:
@@ -257,26 +204,3 @@ def _metadata(settings: Settings, margin: int) -> dict:
 def _count_views(cases: list[Case], settings: Settings) -> int:
     """Count images, or slices where a 2D network trains on volumes."""
     return sum(math.prod(case.shape[: -settings.rank]) for case in cases)
-
-
-def _validation_batch(settings: Settings, images: int, replicas: int) -> tuple[int, int]:
-    """Choose how many images are validated, and in what batches.
-
-    TensorFlow gives one replica less of a batch that is not full, or nothing, and Keras fails on
-    both. Several replicas get full batches alone; at most `replicas - 1` images are left out.
-    """
-    if settings.batch_size % replicas:
-        raise ValueError(
-            f"`batch_size` must be divisible by the number of devices; received "
-            f"{settings.batch_size} for {replicas}"
-        )
-    if images < replicas:
-        raise ValueError(
-            f"the validation part must have an image for each of {replicas} devices; it has "
-            f"{images}: raise `validation` or lower `devices`"
-        )
-    if replicas == 1:
-        return settings.batch_size, images
-    images -= images % replicas
-    sizes = range(settings.batch_size, 0, -replicas)
-    return next(size for size in sizes if images % size == 0), images

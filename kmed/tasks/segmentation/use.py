@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from kmed.data import DataError, Sample, Split, discover, fingerprint, nifti, pictures
-from kmed.data.pairing import files_below
-from kmed.export import (
-    Bundle,
-    bundle_folder,
-    export_onnx,
-    export_openvino,
-    export_tflite,
-    quantization_loss,
-)
+from kmed.data import DataError, Sample, Split, discover, fingerprint
+from kmed.export import Bundle
 from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
+from kmed.tasks.exporting import export_formats
+from kmed.tasks.inputs import check_modality
+from kmed.tasks.predictions import Predicted, samples_of, unused_name
 from kmed.tasks.progress import tenths
-from kmed.tasks.segmentation.data import check_modality
 from kmed.tasks.segmentation.measuring import measure
-from kmed.tasks.segmentation.publishing import compare_formats, model_images, write_measures
+from kmed.tasks.segmentation.publishing import write_measures
 from kmed.tasks.segmentation.whole_case import WholeCase
-
-FORMATS = ("tflite", "float16", "int8", "onnx", "openvino")
-_ALONE = (*pictures.SUFFIXES, *nifti.SUFFIXES)  # files that are a whole image each
-_REPRESENTATIVE = 100  # images from which int8 takes its ranges
-
-
-class Predicted(NamedTuple):
-    """What `predict` did.
-
-    Attributes:
-        written: the files.
-        failed: pairs of an input and the reason why it was left out.
-    """
-
-    written: list[Path]
-    failed: list[tuple[str, str]]
 
 
 def evaluate(
@@ -134,7 +110,7 @@ def predict(
     bundle = Bundle.load(bundle_path)
     segment = WholeCase(bundle, overlap=overlap, flips=flips)
     written, failed, names = [], [], set()
-    for sample in _samples(inputs, failed):
+    for sample in samples_of(inputs, failed):
         try:
             check_modality(sample, bundle.preprocessor.name)
             arrays = sample.read()
@@ -142,7 +118,7 @@ def predict(
             source = sample.files[0]
             files = write_findings(
                 output,
-                _unused(sample.id.replace("/", "_"), names),
+                unused_name(sample.id, names),
                 found.labels,
                 image=arrays.image,
                 spacing_mm=arrays.spacing_mm,
@@ -158,28 +134,6 @@ def predict(
         written += files
         say(f"{sample.id}: {', '.join(file.name for file in files)}")
     return Predicted(written, failed)
-
-
-def _unused(name: str, names: set[str]) -> str:
-    """Number a name that another input had: two series are often both called "ct"."""
-    candidates = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
-    chosen = next(candidate for candidate in candidates if candidate not in names)
-    names.add(chosen)
-    return chosen
-
-
-def _samples(inputs, failed) -> Iterable[Sample]:
-    for path in inputs:
-        try:
-            yield from discover(path)
-        except DataError as error:
-            # One file that is broken must not keep the others of its folder from being read; a
-            # DICOM series, however, is whole or it is nothing.
-            alone = files_below(path, _ALONE) if Path(path).is_dir() else []
-            if alone:
-                yield from _samples(alone, failed)
-            else:
-                failed.append((str(path), str(error)))
 
 
 def export(
@@ -208,64 +162,27 @@ def export(
         ValueError: for an unknown format, or int8 without data.
         ImportError: if a format's library is not installed, saying what to install.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise ValueError(f"`formats` must be of {FORMATS}; received {', '.join(unknown)}")
-    if "int8" in formats and data is None:
-        raise ValueError("int8 takes its ranges from real images: give `data`, images with masks")
-    folder = bundle_folder(bundle_path)
-    bundle = Bundle.load(folder)
-    samples = [] if data is None else discover(data, classes=len(bundle.labels))
-    half = len(samples) // 2
-    files = []
-    for kind in formats:
-        say(f"writing {kind}")
-        if kind == "onnx":
-            files.append(export_onnx(bundle, folder / "model.onnx"))
-        elif kind == "openvino":
-            files.append(export_openvino(bundle, folder / "model.xml"))
-        else:
-            quantize = None if kind == "tflite" else kind
-            name = "model.tflite" if kind == "tflite" else f"model_{kind}.tflite"
-            images = (image for image, _ in _at_size(bundle, samples[:half]))
-            files.append(
-                export_tflite(
-                    bundle,
-                    folder / name,
-                    quantize=quantize,
-                    representative=itertools.islice(images, _REPRESENTATIVE),
-                )
-            )
-    if samples and any(kind in ("float16", "int8") for kind in formats):
-        pairs = list(_at_size(bundle, samples[half:]))
-        images, masks = zip(*pairs, strict=True)
-        for row in quantization_loss(folder, images, masks, _mean_dice(len(bundle.labels))):
-            say(
-                f"{row['format']}: {row['megabytes']:.2f} MB, Dice {row['score']:.4f} "
-                f"({-row['loss']:+.4f})"
-            )
-    if check is not None:
-        compare_formats(folder, discover(check), say)
-    return files
+    return export_formats(
+        bundle_path,
+        formats,
+        samples=None if data is None else lambda b: discover(data, classes=len(b.labels)),
+        truths=_masks_at_size,
+        score=_mean_dice,
+        what="Dice",
+        check=None if check is None else lambda b: discover(check),
+        say=say,
+    )
 
 
-def _at_size(bundle: Bundle, samples):
-    """Raw images and masks resized to the one size of a TFLite file."""
-    fit, nearest = ResizeTo(bundle.size), ResizeTo(bundle.size, "nearest")
-    for sample in samples:
-        arrays = sample.read()
-        if arrays.mask is None:
-            raise DataError(f"{sample.files[0]}: has no mask to measure the loss of Dice with")
-        images = list(model_images(bundle, [sample]))
-        masks = arrays.mask if arrays.mask.ndim > bundle.rank else arrays.mask[None]
-        for image, mask in zip(images, masks, strict=True):
-            resized = np.asarray(fit(np.asarray(image, np.float32)[None]))[0]
-            small = np.asarray(nearest(np.asarray(mask, np.float32)[None, ..., None]))
-            yield resized, small[0, ..., 0].astype(np.uint8)
+def _masks_at_size(bundle: Bundle, sample: Sample) -> Iterator[np.ndarray]:
+    """Masks resized to the one size of a TFLite file."""
+    nearest, mask = ResizeTo(bundle.size, "nearest"), sample.read().mask
+    if mask is None:
+        raise DataError(f"{sample.files[0]}: has no mask to measure the loss of Dice with")
+    for one in mask if mask.ndim > bundle.rank else mask[None]:
+        small = np.asarray(nearest(np.asarray(one, np.float32)[None, ..., None]))
+        yield small[0, ..., 0].astype(np.uint8)
 
 
-def _mean_dice(classes: int):
-    def score(mask, found):
-        return float(np.mean(dice_score(mask, found, classes)[1:]))
-
-    return score
+def _mean_dice(bundle: Bundle, mask: np.ndarray, found: np.ndarray) -> float:
+    return float(np.mean(dice_score(mask, found, len(bundle.labels))[1:]))

@@ -1,9 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 
 from kmed.data import DataError
+from kmed.tasks import inputs
 from kmed.tasks.segmentation import data
 from kmed.tasks.segmentation.settings import Settings
 
@@ -27,15 +26,6 @@ def test_patients_by_a_regular_expression(pictures):
     assert sorted({sample.patient for sample in samples}) == ["0", "1"]
 
 
-def test_split_file(pictures, tmp_path):
-    content = {"format": "kmed-split", "version": 1, "seed": None}
-    content |= {"train": ["p00", "p01"], "validation": ["p02"], "test": ["p03"]}
-    (tmp_path / "split.json").write_text(json.dumps(content))
-    settings = Settings(data=str(pictures), split_file=str(tmp_path / "split.json"))
-    samples, _ = data.open_data(settings)
-    assert [s.id for s in data.split_and_audit(samples, settings).train] == ["p00", "p01"]
-
-
 def test_cached_cases_are_what_the_bundle_computes(pictures, tmp_path):
     from kmed.layers import ResizeTo
 
@@ -43,7 +33,7 @@ def test_cached_cases_are_what_the_bundle_computes(pictures, tmp_path):
         data=str(pictures), size=(16, 24), preprocessor="xray", cache_dir=str(tmp_path)
     )
     samples, _ = data.open_data(settings)
-    prepare = data.preprocessor(settings, 1)
+    prepare = inputs.preprocessor(settings, 1)
     [case] = data.cache(settings, prepare).cases(samples[:1])
     raw = samples[0].read().image.astype("float32")
     expected = np.asarray(ResizeTo((16, 24))(prepare(raw[None])))[0]
@@ -56,7 +46,7 @@ def test_volumes_on_the_wanted_spacing(tmp_path):
         patients=1, run_dir=str(tmp_path), size=(16, 16, 16), spacing_mm=(10.0, 7.0, 7.0)
     )
     samples, _ = data.open_data(settings)
-    [case] = data.cache(settings, data.preprocessor(settings, 1)).cases(samples)
+    [case] = data.cache(settings, inputs.preprocessor(settings, 1)).cases(samples)
     assert case.shape == (12, 48, 48)
 
 
@@ -65,7 +55,7 @@ def test_weights_are_kept_for_the_loss_that_takes_them(pictures, tmp_path):
         data=str(pictures), size=(16, 16), loss="border_weighted", cache_dir=str(tmp_path)
     )
     samples, _ = data.open_data(settings)
-    [case] = data.cache(settings, data.preprocessor(settings, 1)).cases(samples[:1])
+    [case] = data.cache(settings, inputs.preprocessor(settings, 1)).cases(samples[:1])
     assert case.weight().shape == (16, 16)
 
 
@@ -73,31 +63,4 @@ def test_images_without_masks(pictures, tmp_path):
     settings = Settings(data=str(pictures / "images"), cache_dir=str(tmp_path))
     samples, _ = data.open_data(settings)
     with pytest.raises(DataError, match="has none"):
-        data.cache(settings, data.preprocessor(settings, 1)).cases(samples[:1])
-
-
-@pytest.mark.parametrize(
-    ("modality", "preprocessor", "fits"),
-    [
-        ("CT", "ct", True),
-        ("MR", "ct", False),
-        ("MR", "mr", True),
-        ("CT", "mr", False),
-        ("DX", "xray", True),
-        ("US", "xray", True),
-        ("CT", "xray", False),
-        ("DX", "ct", False),
-        ("US", "mr", False),
-        (None, "ct", True),
-        ("MR", "of_my_own", True),
-    ],
-)
-def test_modalities_in_other_units_are_refused(modality, preprocessor, fits):
-    from kmed.data import Sample
-
-    sample = Sample(id="a", patient="a", files=("a.dcm",), read=str, modality=modality)
-    if fits:
-        data.check_modality(sample, preprocessor)
-    else:
-        with pytest.raises(DataError, match=f"a.dcm: is of modality {modality}, whose values"):
-            data.check_modality(sample, preprocessor)
+        data.cache(settings, inputs.preprocessor(settings, 1)).cases(samples[:1])

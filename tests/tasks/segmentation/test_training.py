@@ -14,7 +14,7 @@ import pytest
 from kmed.applications import unet
 from kmed.data import LeakageError
 from kmed.tasks.segmentation.settings import Settings
-from kmed.tasks.segmentation.training import _validation_batch, train
+from kmed.tasks.segmentation.training import train
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -95,17 +95,6 @@ def test_a_leak_stops_the_training(pictures, tmp_path):
     )  # fmt: skip
     with pytest.raises(LeakageError, match=r"(?s)identical pixels.*p00.*copy"):
         train(unet, settings, say=str)
-
-
-def test_batches_are_shared_evenly():
-    assert _validation_batch(Settings(batch_size=8), 29, 1) == (8, 29)
-    assert _validation_batch(Settings(batch_size=8), 29, 2) == (4, 28)
-    assert _validation_batch(Settings(batch_size=8), 5, 2) == (4, 4)
-    assert _validation_batch(Settings(batch_size=8), 8, 8) == (8, 8)
-    with pytest.raises(ValueError, match="received 9 for 2"):
-        _validation_batch(Settings(batch_size=9), 29, 2)
-    with pytest.raises(ValueError, match="for each of 2 devices; it has 1"):
-        _validation_batch(Settings(batch_size=8), 1, 2)
 
 
 @pytest.mark.parametrize("kind", ["volumes", "valid", "half", "deep"])
