@@ -15,8 +15,8 @@ its stochastic gradient descent). Those weights draw masks too large where overl
     python applications/segnet.py --data PATH --preprocessor xray --set loss=dice_cross_entropy \
         --set network.filters=16,32,64,128,128
 
-is better: on the lung masks of Montgomery and Shenzhen, two cores, Dice 0.950 after 8.5 minutes and 9
-epochs; with the paper's loss 0.937 after 8 epochs.
+is better: on the lung masks of Montgomery and Shenzhen, two cores, Dice 0.950 after 8.5 minutes
+and 9 epochs; with the paper's loss 0.937 after 8 epochs.
 """
 
 from kmed.cli import program

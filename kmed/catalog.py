@@ -51,7 +51,8 @@ def _vgg(depth: int) -> Row:
         paper=_VGG_PAPER,
         task=classification,
         builder=getattr(applications, f"vgg{depth}"),
-        small=_SMALL_CLASSIFIER | {"filters": (2, 4, 4, 4, 4), "dense_units": (8, 8)},
+        small=_SMALL_CLASSIFIER
+        | {"filters": (2, 4, 4, 4, 4), "dense_units": (8, 8), "dropout": 0.0},
         settings={"name": f"vgg{depth}", "learning_rate": 1e-4},
     )
 
@@ -75,7 +76,7 @@ def _fcn(name: str, title: str, small: dict) -> Row:
         paper=_FCN_PAPER,
         task=segmentation,
         builder=getattr(applications, name),
-        small={"input_shape": (64, 64, 1), "classes": 2} | small,
+        small={"input_shape": (64, 64, 1), "classes": 2, "dropout": 0.0} | small,
         settings={"name": name, "learning_rate": 1e-4},
     )
 
@@ -125,7 +126,8 @@ CATALOG = {
             paper="Krizhevsky, Sutskever and Hinton 2012; in one column: Krizhevsky 2014",
             task=classification,
             builder=applications.alexnet,
-            small=_SMALL_CLASSIFIER | {"filters": (4, 4, 8, 8, 4), "dense_units": (8, 8)},
+            small=_SMALL_CLASSIFIER
+            | {"filters": (4, 4, 8, 8, 4), "dense_units": (8, 8), "dropout": 0.0},
             settings={"name": "alexnet", "learning_rate": 1e-4},
         ),
         *map(_vgg, (11, 13, 16, 19)),
@@ -148,7 +150,7 @@ def find(name: str) -> Row:
 
     Example:
         >>> find("unet").title
-        'U-Net'
+        'U-Net, 2D and 3D'
     """
     if name not in CATALOG:
         raise ValueError(f"the catalogue has no {name!r}; it has {', '.join(CATALOG)}")

@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 from kmed.data.sample import DataError, Sample
 from kmed.data.splits import Split
-
-#: binary: one of two classes; multiclass: one of several; multilabel: any number of several;
-#: ordinal: one of several that have an order, such as grades.
-KINDS = ("binary", "multiclass", "multilabel", "ordinal")
+from kmed.ops.class_targets import KINDS
 
 # What the parts of an official split are called, in any mixture of capitals.
 _PARTS = {

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kmed.data.label_kinds import KINDS
+from kmed.ops.class_targets import KINDS
 from kmed.ops.ordinal import ordinal_probabilities
 
 

@@ -22,7 +22,7 @@ from kmed.metrics.confusion import (
     sensitivity,
     specificity,
 )
-from kmed.metrics.decisions import KINDS, decision_confidence, decisions
+from kmed.metrics.decisions import decision_confidence, decisions
 from kmed.metrics.kappa import kappa
 from kmed.metrics.label_accuracy import LabelAccuracy
 from kmed.metrics.mean_dice import MeanDice
@@ -54,6 +54,7 @@ from kmed.metrics.surface import (
     surface_dice,
     surface_distances,
 )
+from kmed.ops.class_targets import KINDS
 
 __all__ = [
     "Interval",

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: Kinds of classification: two classes; one of K; any of K; one of K grades in their order.
-KINDS = ("binary", "multiclass", "multilabel", "ordinal")
+from kmed.ops.class_targets import KINDS
 
 
 def decisions(

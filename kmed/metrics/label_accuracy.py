@@ -35,7 +35,7 @@ class LabelAccuracy(keras.metrics.Mean):
         """Count a batch of targets `(B,)` or `(B, K)` and logits `(B, K)`."""
         truth, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if self.kind == "multilabel":
-            right = ops.equal(logits > 0, truth > 0.5)
+            right = ops.equal(logits > 0, ops.cast(truth, "float32") > 0.5)
         elif self.kind == "ordinal":
             passed = ops.cumprod(ops.sigmoid(ops.cast(logits, "float32")), axis=-1) >= 0.5
             label = ops.sum(ops.cast(passed, "int32"), axis=-1)

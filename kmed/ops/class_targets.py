@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from keras import ops
 
+#: What the label of a whole image can be. binary: one of two classes; multiclass: one of several;
+#: multilabel: any number of several; ordinal: one of several that have an order, such as grades.
+KINDS = ("binary", "multiclass", "multilabel", "ordinal")
+
 
 def class_targets(targets, classes: int, *, exclusive: bool = True):
     """Turns class indices or soft targets into `(B, K)` float32, NaN where they are neither.

@@ -159,12 +159,14 @@ def test_skips_are_scaled_where_nothing_normalizes():
     assert scales(small(scaled_skips=True, **normalized)) == reference
 
 
-@pytest.mark.parametrize(("name", "compiled"), [("fcn8s", True), ("dilated_fcn", False)])
-def test_steps_change_the_weights(name, compiled):
+@pytest.mark.parametrize(
+    ("name", "mode"), [("fcn8s", {"jit_compile": False}), ("dilated_fcn", {"run_eagerly": True})]
+)
+def test_steps_change_the_weights(name, mode):
     more = {"train_upsampling": True, "dropout": 0.0} if name == "fcn8s" else {}
     network = small(name, **more)
     before = values(network)
-    network.compile("adam", losses.DiceCrossEntropy(), jit_compile=compiled)
+    network.compile("adam", losses.DiceCrossEntropy(), **mode)
     x = image(2, 32, 32, 1)
     y = (x[..., 0] > 0).astype("int32")
     for _ in range(2):  # behind scores of zero nothing moves in the first

@@ -31,15 +31,14 @@ def test_has_the_references_parameters(build, parameters):
 
 
 @pytest.mark.parametrize(
-    ("name", "normalization"),
+    ("name", "size", "normalization"),
     [
-        ("segnet", "batch"),
-        ("segnet", None),
-        ("segnet_basic", "batch"),
-        ("segnet_basic", "instance"),
+        ("segnet", (45, 7), "batch"),
+        ("segnet_basic", (32, 48), "batch"),
+        ("segnet_basic", (45, 7), None),
+        ("segnet_basic", (45, 7), "instance"),
     ],
 )
-@pytest.mark.parametrize("size", [(32, 48), (45, 7)])
 def test_gives_logits_of_the_inputs_size(name, size, normalization):
     known = small(name, (*size, 2), 3, normalization=normalization)
     open_sizes = small(name, (None, None, 2), 3, normalization=normalization)
@@ -97,13 +96,13 @@ def test_dropout_is_where_bayesian_segnet_has_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "compiled"), [("segnet", False), ("segnet_basic", False), ("segnet_basic", True)]
+    ("name", "mode"), [("segnet", {"run_eagerly": True}), ("segnet_basic", {"jit_compile": True})]
 )
-def test_one_step_changes_the_weights(name, compiled):
+def test_one_step_changes_the_weights(name, mode):
     network = small(name)
     before = network.get_weights()
     loss = losses.ClassWeightedCrossEntropy(class_weights=(0.6, 2.0))
-    network.compile("adam", loss, jit_compile=compiled)
+    network.compile("adam", loss, **mode)
     x = image(2, 32, 32, 1)
     value = network.train_on_batch(x, (x[..., 0] > 0).astype("int32"))
     assert np.isfinite(value).all()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from kmed.data.label_kinds import KINDS
 from kmed.export.decoder import ClassificationDecoder, SegmentationDecoder
 from kmed.metrics.decisions import decisions
+from kmed.ops.class_targets import KINDS
 
 
 def test_classes_are_softmax_and_argmax():

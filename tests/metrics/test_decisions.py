@@ -2,16 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from kmed.data import label_kinds
 from kmed.export import ClassificationDecoder
 from kmed.metrics import decision_confidence, decisions
-from kmed.metrics.decisions import KINDS
+from kmed.ops.class_targets import KINDS
 
 P = np.array([[0.7, 0.3], [0.4, 0.6], [0.5, 0.5]])
-
-
-def test_the_kinds_are_those_of_the_data():
-    assert KINDS == label_kinds.KINDS  # two rooms that share no door
 
 
 def test_binary_reaches_its_threshold():

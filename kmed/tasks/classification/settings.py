@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kmed.data.label_kinds import KINDS
 from kmed.data.labelled_batches import SAMPLINGS
+from kmed.ops.class_targets import KINDS
 from kmed.tasks.training_settings import TrainingSettings, setting
 
 RULES = ("youden", "f1", "sensitivity", "specificity", "half")
