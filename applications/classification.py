@@ -12,12 +12,15 @@ r"""Classification: what a medical image shows, with calibrated probabilities an
     python applications/classification.py --data PATH --model vgg16 --set network.weights=imagenet
 
 The data are a folder with one folder for each class, a CSV table of files and labels (also of DICOM
-series), or a MedMNIST .npz file. Small radiographs of MedMNIST, as in its paper:
+series), or a MedMNIST .npz file. Small radiographs of PneumoniaMNIST, as in the MedMNIST paper:
 
-    python applications/classification.py --data pneumoniamnist.npz --size 28,28 \
-        --set network.stem=small --set sampling=balanced --batch-size 64 --epochs 8
+    python applications/classification.py --data pneumoniamnist.npz --size 28,28 --epochs 12 \
+        --batch-size 64 --learning-rate 1e-3 --set network.stem=small --set sampling=balanced \
+        --set label_smoothing=0.1 --set weight_decay=0.01 --set augment=1.0 --set duplicates=drop
 
-PNEUMONIA
+On two cores: area under the ROC curve AUC_MEAN, accuracy ACC_MEAN on the official test images (means of
+three seeds), about six minutes each. It gives the bundle saved_models/NAME/VERSION, and in runs/NAME a
+report, curves and checkpoints.
 """
 
 from kmed.cli import program

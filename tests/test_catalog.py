@@ -139,7 +139,7 @@ def freeze_biases_before_normalisations(network):
                     layers[source].bias.trainable = False
 
 
-def ten_steps(name, folder):
+def train_on_one_and_two(name, folder):
     """Train a small network for ten steps on one and on two logical processors."""
     import tensorflow as tf
 
@@ -169,7 +169,7 @@ def ten_steps(name, folder):
 
 @every_row
 def test_two_replicas_train_as_one(row, run_isolated, tmp_path):
-    run_isolated(ten_steps, row.name, str(tmp_path))
+    run_isolated(train_on_one_and_two, row.name, str(tmp_path))
     one, two = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 2))
     assert set(one) == set(two)
     for name in one:

@@ -72,7 +72,7 @@ def with_torch(name: str, file: Path) -> dict:
         loss(network(many), truth).backward()
         optimizer.step()
 
-    return {"logits": logits.tolist(), "inference": inference, "step": seconds(step, 4)}
+    return {"logits": logits.tolist(), "inference": inference, "step": seconds(step, 3)}
 
 
 def with_kmed(name: str, file: Path) -> dict:
@@ -93,7 +93,7 @@ def with_kmed(name: str, file: Path) -> dict:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=distribute.jit_compile(),
     )
-    step = seconds(lambda: network.train_on_batch(many, truth), 4)
+    step = seconds(lambda: network.train_on_batch(many, truth), 3)
     return {"logits": logits.tolist(), "inference": inference, "step": step}
 
 

@@ -9,6 +9,7 @@ from kmed import losses
 
 ALL = [
     losses.BorderWeightedCrossEntropy,
+    losses.ClassWeightedCrossEntropy,
     losses.DiceCrossEntropy,
     losses.Focal,
     losses.GeneralizedDice,
@@ -16,7 +17,12 @@ ALL = [
     losses.Tversky,
 ]
 OVERLAP = [losses.DiceCrossEntropy, losses.GeneralizedDice, losses.SoftDice, losses.Tversky]
-VOXELWISE = [losses.BorderWeightedCrossEntropy, losses.DiceCrossEntropy, losses.Focal]
+VOXELWISE = [
+    losses.BorderWeightedCrossEntropy,
+    losses.ClassWeightedCrossEntropy,
+    losses.DiceCrossEntropy,
+    losses.Focal,
+]
 
 
 def batch(classes=3, shape=(2, 6, 5), seed=0):

@@ -74,7 +74,9 @@ def inference_network(
     """
     with distribute.precision("float32"):
         size = settings.size if settings.fit == "resize" else (None,) * settings.rank
-        network = builder(input_shape=(*size, channels), classes=classes, **settings.network)
+        # The weights it began with need no second reading.
+        options = settings.network | {"weights": None}
+        network = builder(input_shape=(*size, channels), classes=classes, **options)
     network.set_weights(trained.get_weights())
     if isinstance(network.output, dict):
         network = keras.Model(network.input, network.output["logits"], name=network.name)
