@@ -3,7 +3,8 @@
     python -m pip install -e '.[benchmark]'
     python tests/benchmarks/classification.py
 
-torchvision makes the weights, kmed loads them through its converter, and the logits are compared.
+torch makes the weights of networks built and named as torchvision's, kmed loads them through its
+converter, and the logits are compared.
 Then both take turns, each in processes of its own with two threads: a training step (batch of 8 at
 224x224, stochastic gradient descent with momentum, float32) and the inference of one image. torch
 computes channels-last and, in inference, in `torch.inference_mode`; kmed as `fit` and as a
@@ -42,13 +43,86 @@ def seconds(call, repeats: int, warm_up: int = 2) -> float:
     return statistics.median(times)
 
 
+def torch_vgg16():
+    """VGG16 with torchvision's names."""
+    from torch import nn
+
+    layers, channels = [], 3
+    for filters, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(count):
+            layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = filters
+        layers.append(nn.MaxPool2d(2))
+    dense = [nn.Flatten(), nn.Linear(512 * 49, 4096), nn.ReLU(inplace=True), nn.Dropout()]
+    dense += [nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, 1000)]
+    network = nn.Sequential()
+    network.features, network.classifier = nn.Sequential(*layers), nn.Sequential(*dense[1:])
+    network.forward = lambda x: network.classifier(network.features(x).flatten(1))
+    return network
+
+
+def torch_resnet(blocks: tuple[int, ...], bottleneck: bool):
+    """ResNet with torchvision's names."""
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, channels, width, stride):
+            super().__init__()
+            wide = 4 * width if bottleneck else width
+            plan = [(channels, width, 3, stride), (width, wide, 3, 1)]
+            if bottleneck:
+                plan = [(channels, width, 1, 1), (width, width, 3, stride), (width, wide, 1, 1)]
+            self.count = len(plan)
+            for i, (a, b, size, step) in enumerate(plan, start=1):
+                convolution = nn.Conv2d(a, b, size, step, padding=size // 2, bias=False)
+                setattr(self, f"conv{i}", convolution)
+                setattr(self, f"bn{i}", nn.BatchNorm2d(b))
+            self.downsample = None
+            if stride != 1 or channels != wide:
+                shortcut = nn.Conv2d(channels, wide, 1, stride, bias=False)
+                self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(wide))
+
+        def forward(self, x):
+            shortcut = x if self.downsample is None else self.downsample(x)
+            for i in range(1, self.count + 1):
+                x = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))
+                x = x + shortcut if i == self.count else x
+                x = nn.functional.relu(x, inplace=True)
+            return x
+
+    network, channels = nn.Module(), 64
+    network.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+    network.bn1, network.fc = nn.BatchNorm2d(64), nn.Linear(2048 if bottleneck else 512, 1000)
+    for stage, count in enumerate(blocks):
+        stacked = []
+        for i in range(count):
+            width, stride = 64 * 2**stage, 2 if stage and not i else 1
+            stacked.append(Block(channels, width, stride))
+            channels = 4 * width if bottleneck else width
+        setattr(network, f"layer{stage + 1}", nn.Sequential(*stacked))
+
+    def forward(x):
+        x = nn.functional.relu(network.bn1(network.conv1(x)), inplace=True)
+        x = nn.functional.max_pool2d(x, 3, 2, padding=1)
+        for stage in range(1, 5):
+            x = getattr(network, f"layer{stage}")(x)
+        return network.fc(x.mean((2, 3)))
+
+    network.forward = forward
+    return network
+
+
 def with_torch(name: str, file: Path) -> dict:
     import torch
-    import torchvision
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    network = getattr(torchvision.models, name)()
+    builders = {
+        "resnet18": lambda: torch_resnet((2, 2, 2, 2), False),
+        "resnet50": lambda: torch_resnet((3, 4, 6, 3), True),
+        "vgg16": torch_vgg16,
+    }
+    network = builders[name]()
     if not file.exists():
         torch.save(network.state_dict(), file)
     network.load_state_dict(torch.load(file, weights_only=True))
