@@ -116,9 +116,12 @@ def test_saved_model_and_tflite_agree_with_keras(row, tmp_path):
     random = np.random.default_rng(0)
     size = row.small["input_shape"][0]
     images = [random.uniform(0, 4000, shape) for shape in ((size, size, 1), (45, 30, 1))]
-    found = check_agreement(path, images)
+    # Before training the activations of deep residual networks grow with each block, and with
+    # them what rounding does to a probability.
+    tolerance = 1e-3 if row.name in DEEP else 1e-4
+    found = check_agreement(path, images, tolerance=tolerance)
     assert set(found) == {"saved_model", "tflite"}
-    assert max(row["max_probability_difference"] for row in found.values()) < 1e-4
+    assert max(one["max_probability_difference"] for one in found.values()) < tolerance
 
 
 @every_row
@@ -177,7 +180,12 @@ def train_on_one_and_two(name, folder):
 )
 def test_two_replicas_train_as_one(row, run_isolated, tmp_path):
     run_isolated(train_on_one_and_two, row.name, str(tmp_path))
-    one, two = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 2))
+    one, two = (_arrays(tmp_path / f"{devices}.npz") for devices in (1, 2))
     assert set(one) == set(two)
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def _arrays(path):
+    with np.load(path) as file:
+        return dict(file)
