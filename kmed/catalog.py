@@ -12,7 +12,7 @@ import keras
 
 from kmed import applications
 from kmed.export import bundle_folder
-from kmed.tasks import classification, segmentation
+from kmed.tasks import classification, detection, segmentation
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Row:
 _SMALL_CLASSIFIER = {"input_shape": (64, 64, 1), "classes": 3}
 _VGG_PAPER = "Simonyan and Zisserman 2015"
 _RESNET_PAPER = "He et al. 2016"
+_SSD_PAPER = "Liu et al. 2016"
+_YOLO_PAPER = "Redmon and Farhadi 2018"
 _FCN_PAPER = "Long, Shelhamer and Darrell 2015"
 
 
@@ -100,6 +102,36 @@ def _segnet(name: str, title: str, filters: tuple[int, ...]) -> Row:
     )
 
 
+def _detector(name: str, title: str, paper: str, detector: str, small: dict, settings: dict) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        paper=paper,
+        task=detection,
+        builder=getattr(applications, name),
+        small=small,
+        settings={"name": name, "detector": detector} | settings,
+    )
+
+
+def _ssd(name: str, title: str, size: int | tuple[int, int], small: dict) -> Row:
+    return _detector(name, title, _SSD_PAPER, "ssd", small, {"size": (size, size)})
+
+
+def _yolov3(name: str, title: str, small: dict) -> Row:
+    settings = {"size": (416, 416), "fit": "letterbox", "anchors": "data"}
+    small = {"input_shape": (64, 64, 1), "classes": 3} | small
+    return _detector(name, title, _YOLO_PAPER, "yolov3", small, settings)
+
+
+_SMALL_SSD = {
+    "input_shape": (300, 300, 1),
+    "classes": 3,
+    "filters": (4, 8, 8, 8, 8),
+    "dense_filters": 16,
+    "extra_filters": (8, 8, 8, 8),
+}
+_SMALL_YOLO = {"backbone": "resnet18", "backbone_options": {"width": 4}}
 _SMALL_FCN = {
     "backbone_options": {"filters": (2, 4, 4, 4, 4)},
     "head_units": (8, 8),
@@ -139,6 +171,40 @@ CATALOG = {
         ),
         *map(_vgg, (11, 13, 16, 19)),
         *map(_resnet, (18, 34, 50, 101, 152)),
+        _ssd(
+            "ssd",
+            "SSD on any backbone",
+            300,
+            {
+                "input_shape": (64, 64, 1),
+                "classes": 3,
+                "backbone_options": {"width": 4},
+                "extra_filters": (8,),
+                "head_filters": 8,
+            },
+        ),
+        _ssd("ssd300", "SSD300 on VGG16", 300, _SMALL_SSD),
+        _ssd("ssd512", "SSD512 on VGG16", 512, _SMALL_SSD | {"extra_filters": (8, 8, 8, 8, 8)}),
+        _yolov3("yolov3", "YOLOv3 on Darknet-53", _SMALL_YOLO),
+        _yolov3("yolov3_spp", "YOLOv3 with spatial pyramid pooling", _SMALL_YOLO),
+        _yolov3("yolov3_tiny", "tiny YOLOv3", {"width": 2}),
+        _detector(
+            "faster_rcnn",
+            "Faster R-CNN on a feature pyramid",
+            "Ren et al. 2015; Lin et al. 2017",
+            "faster_rcnn",
+            {
+                "input_shape": (64, 64, 1),
+                "classes": 3,
+                "backbone": "resnet18",
+                "backbone_options": {"width": 4},
+                "pyramid_channels": 8,
+                "head_units": 8,
+                "anchor_sizes": (8, 16, 24, 32, 48),
+                "proposals": 20,
+            },
+            {"size": (512, 512), "fit": "letterbox", "batch_size": 2},
+        ),
     )
 }
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from kmed import applications, catalog, preprocessors
-from kmed.export import Bundle, ClassificationDecoder, check_agreement
+from kmed.export import Bundle, ClassificationDecoder, DetectionDecoder, check_agreement
 from kmed.export.graph import sources
-from kmed.tasks import classification, segmentation
+from kmed.tasks import classification, detection, segmentation
 from kmed.tasks.classification import networks as classifiers
+from kmed.tasks.detection import networks as detectors
 from kmed.tasks.segmentation import networks as segmenters
 
 ROWS = list(catalog.CATALOG.values())
@@ -18,26 +19,54 @@ ROWS = list(catalog.CATALOG.values())
 # What differs from task to task in the tests that every architecture must pass.
 
 
-def compile_network(row, network, steps):
+def settings_of(row):
     settings = row.task.Settings(**row.settings)
+    return settings.replaced(anchors="paper") if row.task is detection else settings
+
+
+def compiled(row, network, steps):
+    """What is fitted: the network, or the trainer around it."""
+    settings = settings_of(row)
+    if row.task is detection:
+        codec = detectors.codec_of(network, settings)
+        return detectors.compiled(network, codec, settings, steps)
     if row.task is segmentation:
         classes = row.small["classes"]
         segmenters.compile_network(network, settings, steps, classes=classes)
     else:
         classifiers.compile_network(network, settings, steps, kind="multiclass")
+    return network
 
 
 def answers(row, images):
+    """What the loss takes, for all images as one batch."""
     if row.task is segmentation:
         return (images[..., 0] > 0.5).astype("int32")
+    if row.task is detection:
+        codec = detectors.codec_of(row.builder(**row.small), settings_of(row))
+        return keras.ops.convert_to_numpy(codec.targets(drawn_objects(row, len(images))))
     return np.arange(len(images), dtype="int32") % row.small["classes"]
+
+
+def drawn_objects(row, images):
+    random = np.random.default_rng(1)
+    side = row.small["input_shape"][0]
+    corners = random.uniform(0, 0.6 * side, (images, 3, 2))
+    sides = random.uniform(0.1 * side, 0.4 * side, (images, 3, 2))
+    boxes = np.concatenate([corners, corners + sides], axis=-1).astype("float32")
+    return {"boxes": boxes, "labels": random.integers(0, 3, (images, 3)).astype("int32")}
 
 
 def small_bundle(row):
     labels = [f"class {i}" for i in range(row.small["classes"])]
-    decoder = ClassificationDecoder("multiclass") if row.task is classification else None
-    metadata = {"task": row.task.__name__.rpartition(".")[2]}
     network = row.builder(**row.small)
+    decoder = None
+    if row.task is classification:
+        decoder = ClassificationDecoder("multiclass")
+    if row.task is detection:
+        codec = detectors.codec_of(network, settings_of(row))
+        decoder = DetectionDecoder(codec, row.small["input_shape"][:2])
+    metadata = {"task": row.task.__name__.rpartition(".")[2]}
     return Bundle(
         row.name, preprocessors.xray(), network, labels=labels, decoder=decoder, metadata=metadata
     )
@@ -99,12 +128,12 @@ def test_a_network_is_the_same_after_saving(row, tmp_path):
 def test_one_step_of_fit_changes_the_weights_and_gives_a_number(row):
     network = row.builder(**row.small)
     freeze_biases_before_normalisations(network)
-    compile_network(row, network, 10)
+    fitted = compiled(row, network, 10)
     shape = row.small["input_shape"]
     image = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in network.trainable_weights]
     for _ in range(3):  # the rate of the very first step of a warm-up is 0
-        loss = network.train_on_batch(image, answers(row, image))
+        loss = fitted.train_on_batch(image, answers(row, image))
     assert np.isfinite(loss).all()
     changed = [np.abs(w - b).max() for w, b in zip(network.trainable_weights, before, strict=True)]
     assert min(changed) > 0
@@ -121,7 +150,10 @@ def test_saved_model_and_tflite_agree_with_keras(row, tmp_path):
     tolerance = 1e-3 if row.name in DEEP else 1e-4
     found = check_agreement(path, images, tolerance=tolerance)
     assert set(found) == {"saved_model", "tflite"}
-    assert max(one["max_probability_difference"] for one in found.values()) < tolerance
+    if row.task is detection:
+        assert max(one["max_box_difference"] for one in found.values()) < 1e-3
+    else:
+        assert max(one["max_probability_difference"] for one in found.values()) < tolerance
 
 
 @every_row
@@ -157,7 +189,9 @@ def train_on_one_and_two(name, folder):
     row = catalog.find(name)
     random = np.random.default_rng(0)
     images = random.normal(size=(80, *row.small["input_shape"])).astype("float32")
-    data = tf.data.Dataset.from_tensor_slices((images, answers(row, images))).batch(8)
+    batches = [(part, answers(row, part)) for part in np.split(images, 10)]
+    whole = tuple(map(np.concatenate, zip(*batches, strict=True)))
+    data = tf.data.Dataset.from_tensor_slices(whole).batch(8)
     for devices in (1, 2):
         keras.utils.set_random_seed(0)
         strategy = distribute.strategy(devices)
@@ -166,9 +200,9 @@ def train_on_one_and_two(name, folder):
             network = row.builder(**row.small)
             distribute.synchronize_batch_norm(network, devices)
             freeze_biases_before_normalisations(network)
-            compile_network(row, network, 10)
+            fitted = compiled(row, network, 10)
         steps = 2 if name in DEEP else 10  # the first has rate 0
-        history = network.fit(data.take(steps), epochs=1, verbose=0, shuffle=False).history
+        history = fitted.fit(data.take(steps), epochs=1, verbose=0, shuffle=False).history
         logs = {name: values[0] for name, values in history.items()}
         np.savez(f"{folder}/{devices}.npz", *network.get_weights(), **logs)
 

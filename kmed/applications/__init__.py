@@ -1,14 +1,18 @@
 """Architectures: one function each, which returns a functional keras.Model."""
 
 from kmed.applications.alexnet import alexnet
+from kmed.applications.faster_rcnn import faster_rcnn
 from kmed.applications.fcn import fcn8s, fcn16s, fcn32s, fcn_resnet50, fcn_resnet101
 from kmed.applications.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from kmed.applications.segnet import segnet, segnet_basic
+from kmed.applications.ssd import ssd, ssd300, ssd512
 from kmed.applications.unet import unet, valid_input_size, valid_output_size
 from kmed.applications.vgg import vgg11, vgg13, vgg16, vgg19
+from kmed.applications.yolov3 import yolov3, yolov3_spp, yolov3_tiny
 
 __all__ = [
     "alexnet",
+    "faster_rcnn",
     "fcn16s",
     "fcn32s",
     "fcn8s",
@@ -21,6 +25,9 @@ __all__ = [
     "resnet50",
     "segnet",
     "segnet_basic",
+    "ssd",
+    "ssd300",
+    "ssd512",
     "unet",
     "valid_input_size",
     "valid_output_size",
@@ -28,4 +35,7 @@ __all__ = [
     "vgg13",
     "vgg16",
     "vgg19",
+    "yolov3",
+    "yolov3_spp",
+    "yolov3_tiny",
 ]

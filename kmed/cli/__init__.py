@@ -1,4 +1,4 @@
-"""The command line: `kmed demo | list | train | evaluate | predict | explain | export`.
+"""The command line: `kmed demo | list | train | anchors | evaluate | predict | explain | export`.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import kmed
-from kmed.cli import bundles, training
+from kmed.cli import anchors, bundles, training
 from kmed.cli.errors import Commands
 
 app = typer.Typer(
@@ -103,8 +103,14 @@ app.command(
     "kmed train unet --data lungs --labels background,lung --preprocessor xray --name lungs\n\n"
     "kmed train unet --data Task04_Hippocampus --preprocessor mr --size 32,48,32 --name memory\n\n"
     "kmed train unet --set loss=dice --set network.filters=8,16,32\n\n"
-    "kmed train resnet18 --data pneumoniamnist.npz --size 28,28 --set network.stem=small",
+    "kmed train resnet18 --data pneumoniamnist.npz --size 28,28 --set network.stem=small\n\n"
+    "kmed train ssd --data cells --preprocessor rgb --size 240,320",
 )(training.train)
+app.command(
+    "anchors",
+    epilog="Examples:\n\nkmed anchors cells\n\n"
+    "kmed anchors cells --count 6 --size 416,416 --fit letterbox",
+)(anchors.anchors)
 app.command(
     "evaluate",
     epilog="Example: kmed evaluate saved_models/lungs other-hospital --output evaluation\n\n"

@@ -22,6 +22,12 @@ SplitFile = Annotated[Path | None, typer.Option(exists=True, help="A training's 
 Flips = Annotated[
     bool | None, typer.Option("--flips", help="Average over mirrored images: slower.")
 ]
+BoxFormat = Annotated[
+    str | None, typer.Option("--format", help="Boxes: voc, coco, yolo, table or masks.")
+]
+Fix = Annotated[
+    bool | None, typer.Option("--fix", help="Boxes: mend those with faults, do not refuse them.")
+]
 Overlap = Annotated[
     float | None,
     typer.Option(min=0, max=0.9, help="Masks: of a sliding window with its neighbours."),
@@ -55,7 +61,7 @@ def evaluate(
     bundle: BundlePath,
     data: Annotated[
         Path,
-        typer.Argument(exists=True, help="Images with masks or labels.", show_default=False),
+        typer.Argument(exists=True, help="Images with masks, labels or boxes.", show_default=False),
     ],
     output: Annotated[
         Path | None,
@@ -74,10 +80,12 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option(help="Labels: regular expression of one group in a file's name.")
     ] = None,
+    box_format: BoxFormat = None,
+    fix: Fix = None,
     flips: Flips = None,
     overlap: Overlap = None,
 ) -> None:
-    """Measure a bundle on images with known masks or labels.
+    """Measure a bundle on images with known masks, labels or boxes.
 
     Gives each measure over the images (or the split file's part of them), with its 95% interval
     over patients, as a table, an HTML report, CSV and JSON.
@@ -85,7 +93,7 @@ def evaluate(
     measured = catalog().task_of(bundle).evaluate
     options = asked(
         measured, output=output, split_file=split_file, part=part, patient=patient, table=table,
-        label=label, flips=flips, overlap=overlap,
+        label=label, format=box_format, fix=fix, flips=flips, overlap=overlap,
     )  # fmt: skip
     show_metrics(measured(bundle, data, **options, say=typer.echo))
 
@@ -98,16 +106,26 @@ def predict(
         str | None,
         typer.Option(help="Masks: nifti, png, or auto: NIfTI of volumes, PNG of pictures."),
     ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Boxes: show those of this score; else the bundle's own."),
+    ] = None,
+    pictures: Annotated[
+        bool | None, typer.Option("--pictures/--no-pictures", help="Boxes: draw each image's.")
+    ] = None,
     flips: Flips = None,
     overlap: Overlap = None,
 ) -> None:
     """Find in images and volumes what the bundle was trained to find.
 
-    Writes a mask and an overlay picture of each, or a table of labels and probabilities of all. The
-    exit status is 1 if an input failed; the others are written all the same.
+    Writes a mask and an overlay picture of each, a table of labels and probabilities of all, or the
+    boxes of all (COCO JSON, CSV) and a picture of each. The exit status is 1 if an input failed;
+    the others are written all the same.
     """
     task = catalog().task_of(bundle)
-    options = asked(task.predict, to=to, flips=flips, overlap=overlap)
+    options = asked(
+        task.predict, to=to, score=score, pictures=pictures, flips=flips, overlap=overlap
+    )
     _tell(task.predict(bundle, inputs, output=output, **options, say=typer.echo), output)
 
 
@@ -126,6 +144,8 @@ def explain(
     not whether it is right.
     """
     task = catalog().task_of(bundle)
+    if not hasattr(task, "explain"):
+        raise ValueError(f"{bundle} is a detector: its boxes are the places; explain takes others")
     options = asked(task.explain, class_name=class_name)
     done = task.explain(
         bundle, inputs, output=output, variant=str(variant), **options, say=typer.echo
@@ -148,7 +168,7 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            exists=True, help="With masks or labels: for int8's ranges and what it loses."
+            exists=True, help="With masks, labels or boxes: for int8's ranges and what it loses."
         ),
     ] = None,
     check: Annotated[

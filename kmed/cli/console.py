@@ -17,6 +17,7 @@ import typer
 # Of all that metrics.json and the report have, what fits a terminal.
 SHOWN_MEASURES = (
     *("dice", "iou", "hd95_mm", "surface_dice", "volume_difference_ml"),
+    *("ap50", "ap", "froc", "precision"),
     *("auc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
     *("f1", "kappa", "ece", "brier"),
 )

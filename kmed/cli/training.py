@@ -63,7 +63,8 @@ def train(
             exists=True,
             help="Masks: a folder with images/ and masks/, a Decathlon or nnU-Net data set, an "
             ".npz file; without it, phantom studies are made. Labels: a folder with one folder "
-            "for each class, a CSV table, an .npz file (MedMNIST).",
+            "for each class, a CSV table, an .npz file (MedMNIST). Boxes: Pascal VOC, COCO, YOLO, "
+            "a CSV table, masks.",
         ),
     ] = None,
     labels: Annotated[
@@ -103,7 +104,7 @@ def train(
 ) -> None:
     """Train a network on your data, measure it on patients it has not seen, and export it.
 
-    Takes images with masks or with labels (`kmed list` tells the task). Gives
+    Takes images with masks, labels or boxes (`kmed list` tells the task). Gives
     saved_models/NAME/VERSION (SavedModel, TFLite, model card), and in runs/NAME the report, the
     split, curves and checkpoints. An interrupted training goes on when the same command is given
     again. `kmed list NAME` shows every setting with its default.

@@ -76,7 +76,7 @@ def augment(image, mask, weight, seed, augmentation: Augmentation):
     where = _coordinates(shape, image.shape.rank - 1, geometry, augmentation)  # (rank, [D,] H, W)
     channels = tf.unstack(image, num=image.shape[-1], axis=-1)
     warped = [_sample(channel, where, order=1) for channel in channels]
-    result = _change_intensity(tf.stack(warped, axis=-1), intensity, augmentation)
+    result = change_intensity(tf.stack(warped, axis=-1), intensity, augmentation)
     if mask is not None:
         labels = tf.cast(_sample(tf.cast(mask, tf.float32), where, order=0), mask.dtype)
         mask = tf.ensure_shape(labels, mask.shape)
@@ -127,7 +127,17 @@ def _smooth_field(seed, nodes, shape, rank):
     return tf.stack([field[..., axis] * size[axis] for axis in range(rank)])
 
 
-def _change_intensity(image, seed, augmentation):
+def change_intensity(image, seed, augmentation):
+    """Change the contrast and the brightness of an image and add noise.
+
+    Args:
+        image: float32 tensor of any shape, normalised.
+        seed: int32 tensor `(2,)`; equal seeds give equal results.
+        augmentation: how far to go, in its `contrast`, `brightness` and `noise`.
+
+    Returns:
+        float32 tensor of the same shape.
+    """
     seeds = tf.unstack(tf.random.split(seed, 4))
     image = image * (1 + _between(seeds[0], augmentation.contrast))
     image = image + _between(seeds[1], augmentation.brightness)

@@ -17,7 +17,7 @@ import numpy as np
 from kmed.data.digest import pixel_digest
 from kmed.data.sample import Sample
 
-_FORMAT = 1  # raise it when the files below change their meaning
+_FORMAT = 2  # raise it when the files below change their meaning
 _FOREGROUND_VOXELS = 4096  # per class and case: enough to start a patch anywhere
 
 
@@ -31,11 +31,13 @@ class Case:
             index of some voxels per class; where it gives weights, weight.npy of the same shape.
         shape: spatial shape of the image.
         digest: SHA-256 of the source's pixels before any preparation.
+        source_shape: spatial shape of the image before any preparation.
     """
 
     folder: str
     shape: tuple[int, ...]
     digest: str
+    source_shape: tuple[int, ...] = ()
 
     def image(self) -> np.ndarray:
         """Open the prepared image."""
@@ -115,7 +117,12 @@ class Cache:
         if not folder.is_dir():
             self._write(sample, folder)
         facts = json.loads((folder / "case.json").read_text())
-        return Case(folder=str(folder), shape=tuple(facts["shape"]), digest=facts["digest"])
+        return Case(
+            folder=str(folder),
+            shape=tuple(facts["shape"]),
+            digest=facts["digest"],
+            source_shape=tuple(facts["source_shape"]),
+        )
 
     def _name(self, sample: Sample) -> str:
         name = hashlib.sha256(self.description.encode())
@@ -137,7 +144,12 @@ class Cache:
                 np.save(unfinished / "foreground.npy", _foreground(mask))
             if weight is not None:
                 np.save(unfinished / "weight.npy", np.asarray(weight, np.float32))
-            case = Case(folder="", shape=image.shape[:-1], digest=digest)
+            case = Case(
+                folder="",
+                shape=image.shape[:-1],
+                digest=digest,
+                source_shape=arrays.image.shape[:-1],
+            )
             (unfinished / "case.json").write_text(json.dumps(asdict(case)))
             try:
                 os.rename(unfinished, folder)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from nibabel.orientations import (
     apply_orientation,
     inv_ornt_aff,
@@ -18,7 +17,7 @@ from nibabel.orientations import (
 )
 
 from kmed.data.dicom_geometry import stacked
-from kmed.data.dicom_header import SliceHeader, by_series, image_headers
+from kmed.data.dicom_header import SliceHeader, by_series, decoding, image_headers
 from kmed.data.masks import class_indices
 from kmed.data.nifti import read_nifti
 from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS, Grid, require_same_grid
@@ -235,10 +234,8 @@ def _voxels(ordered: list[SliceHeader]) -> np.ndarray:
 
 
 def _pixels(header: SliceHeader) -> tuple[np.ndarray, float, float]:
-    path, syntax = header.path, "unknown"
-    try:
-        ds = pydicom.dcmread(path)
-        syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", syntax)
+    path = header.path
+    with decoding(path) as ds:
         slope, intercept = ds.get("RescaleSlope"), ds.get("RescaleIntercept")
         if "ModalityLUTSequence" in ds:
             raise DataError(f"{path}: a Modality LUT Sequence is not supported")
@@ -252,14 +249,6 @@ def _pixels(header: SliceHeader) -> tuple[np.ndarray, float, float]:
         if not (np.isfinite(slope) and np.isfinite(intercept) and slope != 0):
             raise DataError(f"{path}: RescaleSlope {slope}, RescaleIntercept {intercept}")
         pixels = ds.pixel_array
-    except DataError:
-        raise
-    except Exception as error:
-        # pydicom: AttributeError, NotImplementedError, RuntimeError, ValueError ... by codec.
-        raise DataError(
-            f"{path}: pixels can't be decoded (transfer syntax {syntax}; {error}); a compressed "
-            "file may need `pip install python-gdcm` or pylibjpeg, a damaged one a new copy"
-        ) from error
     if pixels.shape != header.shape:
         raise DataError(f"{path}: decoded to {pixels.shape}, its header says {header.shape}")
     return pixels, slope, intercept

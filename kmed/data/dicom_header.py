@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,35 @@ def by_series(headers: list[SliceHeader]) -> dict[str, list[SliceHeader]]:
     for header in headers:
         groups.setdefault(header.series_uid, []).append(header)
     return groups
+
+
+@contextmanager
+def decoding(path: str | os.PathLike) -> Iterator[pydicom.Dataset]:
+    """Opens a file whose pixels are to be decoded; says what is wrong where pydicom can't.
+
+    Args:
+        path: of one DICOM file.
+
+    Yields:
+        The data set, to be read and decoded within the block.
+
+    Raises:
+        DataError: the block's own, or for any error of pydicom.
+    """
+    syntax = "unknown"
+    try:
+        ds = pydicom.dcmread(path)
+        syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", syntax)
+        yield ds
+    except DataError:
+        raise
+    except Exception as error:
+        # By codec, pydicom raises AttributeError, NotImplementedError, RuntimeError or ValueError.
+        raise DataError(
+            f"{path}: pixels can't be decoded (transfer syntax {syntax}; {type(error).__name__}: "
+            f"{error}); a compressed file may need `pip install python-gdcm` or pylibjpeg, a "
+            "damaged one a new copy"
+        ) from error
 
 
 def _files(root: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import pydicom
 
 from kmed.data.dicom import read_series
 from kmed.data.dicom_geometry import stacked
-from kmed.data.dicom_header import SliceHeader, by_series
+from kmed.data.dicom_header import SliceHeader, by_series, decoding
 from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
 
@@ -117,8 +117,7 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
         DataError: several frames, a palette, a LUT sequence, damaged or compressed pixels that
             can't be decoded.
     """
-    try:
-        ds = pydicom.dcmread(path)
+    with decoding(path) as ds:
         photometric = str(ds.get("PhotometricInterpretation"))
         frames = int(ds.get("NumberOfFrames") or 1)
         if frames > 1:
@@ -137,14 +136,6 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
             pixels = (top - pixels.astype(np.int64)).astype(pixels.dtype)
         spacing = ds.get("PixelSpacing") or ds.get("ImagerPixelSpacing") or (1.0, 1.0)
         spacing_mm = tuple(float(value) for value in spacing)
-    except DataError:
-        raise
-    except Exception as error:
-        # pydicom: AttributeError, NotImplementedError, RuntimeError, ValueError ... by codec.
-        raise DataError(
-            f"{path}: can't be decoded ({type(error).__name__}: {error}); a compressed file may "
-            "need `pip install python-gdcm` or pylibjpeg, a damaged one a new copy"
-        ) from error
     if pixels.ndim not in (2, 3) or len(spacing_mm) != 2 or not min(spacing_mm) > 0:
         raise DataError(f"{path}: pixels {pixels.shape} with spacing {spacing_mm} are no picture")
     image = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]

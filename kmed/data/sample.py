@@ -32,6 +32,44 @@ class Arrays(NamedTuple):
     affine: np.ndarray | None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Objects:
+    """The boxes that somebody drew on one image.
+
+    Attributes:
+        boxes: `(N, 4)` float32 as (x1, y1, x2, y2) in pixels of the image that `Sample.read` gives;
+            x from 0, the left edge of the image, to its width W, y from 0, the top, to H. The box
+            of the first pixel alone is (0, 0, 1, 1).
+        labels: `(N,)` int32, index among the classes of objects; background is no class.
+        difficult: `(N,)` bool, objects that Pascal VOC leaves out of training and counts neither
+            for nor against a detector; None: none of them is.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        boxes = np.array(self.boxes, np.float32)
+        labels = np.array(self.labels, np.int32)
+        count = len(labels)
+        difficult = np.zeros(count, bool) if self.difficult is None else self.difficult
+        arrays = {"labels": labels, "difficult": np.array(difficult, bool)}
+        if count == 0 and boxes.size == 0:
+            boxes = boxes.reshape(0, 4)
+        if boxes.shape != (count, 4):
+            raise ValueError(f"`boxes` must have shape ({count}, 4); received {boxes.shape}")
+        for name, array in arrays.items():
+            if array.shape != (count,):
+                raise ValueError(f"`{name}` must have shape ({count},); received {array.shape}")
+        for name, array in {"boxes": boxes, **arrays}.items():
+            array.setflags(write=False)  # one sample may be read by several threads
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One image or volume of one patient, read lazily.
@@ -45,6 +83,8 @@ class Sample:
             1 for each; None where the source has none.
         modality: DICOM's Modality (PS3.3 C.7.3.1.1.1) such as "CT", "MR" or "DX", where the source
             says it.
+        objects: the boxes drawn on the image; one with none of them is a negative. None where the
+            source has no boxes.
     """
 
     id: str
@@ -53,3 +93,4 @@ class Sample:
     read: Callable[[], Arrays]
     label: int | tuple[int, ...] | None = None
     modality: str | None = None
+    objects: Objects | None = None

@@ -1,9 +1,11 @@
 """From a trained network to an artefact that others run: Bundle, SavedModel, TFLite, ONNX."""
 
 from kmed.export.agreement import AgreementError, check_agreement, quantization_loss
-from kmed.export.bundle import Bundle, versions
+from kmed.export.bundle import Bundle
 from kmed.export.card import write_card
 from kmed.export.decoder import ClassificationDecoder, SegmentationDecoder
+from kmed.export.detection_decoder import DetectionDecoder
+from kmed.export.facts import versions
 from kmed.export.fold import fold_batch_norm
 from kmed.export.latency import latency
 from kmed.export.onnx import export_onnx, load_onnx
@@ -23,6 +25,7 @@ __all__ = [
     "AgreementError",
     "Bundle",
     "ClassificationDecoder",
+    "DetectionDecoder",
     "SegmentationDecoder",
     "UnsupportedOperatorError",
     "bundle_folder",

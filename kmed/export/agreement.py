@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kmed.export.box_comparison import AgreementError, BoxComparison
 from kmed.export.bundle import Bundle
 from kmed.export.graph import has_switches
 from kmed.export.onnx import load_onnx
@@ -17,10 +18,6 @@ from kmed.export.tflite import load_tflite
 from kmed.layers import ResizeTo
 
 _SWITCHED = 1e-3  # share of voxels that switches may change
-
-
-class AgreementError(AssertionError):
-    """An exported format gives other labels or other probabilities than Keras."""
 
 
 def check_agreement(
@@ -45,6 +42,8 @@ def check_agreement(
     and some probabilities around it jump. Of such a network one in a thousand voxels may differ
     in its probabilities or label; they are counted like all others.
 
+    Detections are compared as `kmed.export.box_comparison` says.
+
     Args:
         path: the bundle's folder (NAME/VERSION).
         images: raw images `(H, W, C)` or `(D, H, W, C)`.
@@ -55,27 +54,30 @@ def check_agreement(
     Returns:
         For "saved_model", "tflite", "onnx" and "openvino", as far as they are in the folder:
         images, voxels, max_probability_difference, beyond_tolerance (voxels), differing_voxels,
-        differing_ties and largest_differing_margin.
+        differing_ties and largest_differing_margin; of detectors images, detections,
+        max_box_difference (pixels), max_score_difference, differing and differing_ties.
 
     Raises:
-        AgreementError: if a probability differs by more, or a mask off a tie.
+        AgreementError: if a probability differs by more, a mask off a tie, or a detection.
         ValueError: if there are no images.
     """
     folder = Path(path)
     bundle, runners = Bundle.load(folder), load_formats(folder)
     fit = ResizeTo(bundle.size) if bundle.size else None
-    report = {name: _Comparison(bundle.decoder.margins, tolerance) for name in runners}
+    if bundle.decoder.located:
+        report = {name: BoxComparison(bundle.decoder.postprocessing) for name in runners}
+    else:
+        report = {name: _Comparison(bundle.decoder.margins, tolerance) for name in runners}
     allowed = _SWITCHED if has_switches(bundle.network) else 0.0
     for image in images:
         image = np.asarray(image, "float32")
-        expected = {image.shape: bundle.predict(image)}
+        expected = {image.shape: bundle.answer(image)}
         for name, run in runners.items():
             seen = image
             if name != "saved_model" and image.shape[:-1] != bundle.size:
                 seen = fit(image[None]).numpy()[0]
-                expected.setdefault(seen.shape, bundle.predict(seen))
-            outputs = run(seen)
-            report[name].add(*expected[seen.shape], outputs["labels"], outputs["probabilities"])
+                expected.setdefault(seen.shape, bundle.answer(seen))
+            report[name].add(expected[seen.shape], run(seen))
     for name, comparison in report.items():
         comparison.check(name, tie_margin, allowed)
     return {name: comparison.row(tie_margin) for name, comparison in report.items()}
@@ -92,7 +94,7 @@ def load_formats(
         quantized: also the float16 and int8 TFLite files.
 
     Returns:
-        By name a function from one raw image to "labels" and "probabilities".
+        By name a function from one raw image to the bundle's outputs.
     """
     folder = Path(folder)
     files = {
@@ -112,27 +114,28 @@ def load_formats(
 def quantization_loss(
     path: str | Path,
     images: Iterable[np.ndarray],
-    masks: Iterable[np.ndarray],
-    score: Callable[[np.ndarray, np.ndarray], float],
+    truths: Iterable[Any],
+    score: Callable[[Any, dict[str, np.ndarray]], float],
 ) -> list[dict[str, Any]]:
     """Measure what each TFLite file of a bundle loses against the float32 one.
 
     Args:
         path: the bundle's folder (NAME/VERSION).
         images: raw images of the bundle's size.
-        masks: their true masks, class indices.
-        score: from (true mask, predicted mask) to a number, for example the Dice coefficient.
+        truths: their known answers: masks, labels or boxes.
+        score: from a known answer and the file's outputs to a number, for example the Dice
+            coefficient.
 
     Returns:
         Rows of format, megabytes, score (the mean over images) and loss (float32's score less
         this one).
     """
     folder, rows = Path(path), []
-    pairs = list(zip(images, masks, strict=True))
+    pairs = list(zip(images, truths, strict=True))
     for file in ("model.tflite", "model_float16.tflite", "model_int8.tflite"):
         if (folder / file).is_file():
             run = load_tflite(folder / file)
-            scores = [score(mask, run(image)["labels"]) for image, mask in pairs]
+            scores = [score(truth, run(image)) for image, truth in pairs]
             size = (folder / file).stat().st_size / 1e6
             rows.append({"format": file, "megabytes": size, "score": float(np.mean(scores))})
     return [row | {"loss": rows[0]["score"] - row["score"]} for row in rows]
@@ -146,7 +149,9 @@ class _Comparison:
         self.margins_of, self.tolerance = margins_of, tolerance
         self.margins = np.zeros(0)  # of Keras' probabilities where the labels differ
 
-    def add(self, labels, probabilities, other_labels, other_probabilities):
+    def add(self, expected, found):
+        labels, probabilities = expected["labels"], expected["probabilities"]
+        other_labels, other_probabilities = found["labels"], found["probabilities"]
         self.images += 1
         self.voxels += labels.size
         difference = np.abs(probabilities - other_probabilities)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -14,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import kmed
 from kmed.export.card import write_card
 from kmed.export.decoder import SegmentationDecoder
+from kmed.export.facts import bundle_facts
 from kmed.export.fold import fold_batch_norm
 from kmed.export.graph import rebuild, reduction
 from kmed.export.join import FITS, check_margin, check_parts, join, logits_of
@@ -25,9 +24,8 @@ from kmed.export.saved_model import export_saved_model
 from kmed.export.tflite import export_tflite
 from kmed.export.versions import bundle_folder, new_version
 from kmed.export.warmup import write_warmup
-from kmed.preprocessors import UNITS
 
-FOLDING_TOLERANCE = 1e-5  # of probabilities
+FOLDING_TOLERANCE = 1e-5  # of probabilities; of larger values relative to the largest
 
 
 class Bundle:
@@ -35,7 +33,8 @@ class Bundle:
 
     `model` takes float32 `(B, [D,] H, W, C)` of any size in the preprocessor's units and gives
     what its decoder does: masks and probabilities of each voxel (int32 `(B, [D,] H, W)`, float32
-    `(B, [D,] H, W, K)`), or the image's label and probabilities (int32 `(B,)`, float32 `(B, K)`).
+    `(B, [D,] H, W, K)`), the image's label and probabilities (int32 `(B,)`, float32 `(B, K)`), or
+    boxes in the pixels of the image.
 
     Args:
         name: name of the artefact: letters, digits, "_", "-" and ".".
@@ -43,11 +42,13 @@ class Bundle:
         network: a functional model that gives logits, or a dictionary with "logits".
         labels: names of the classes; of masks the background first. A network of one logit has
             two.
-        decoder: `SegmentationDecoder()`, the default, or `ClassificationDecoder(kind)`.
+        decoder: `SegmentationDecoder()`, the default, `ClassificationDecoder(kind)` or
+            `DetectionDecoder(codec, size)`.
         fit: how an image of any size meets the network. "resize": resized to `size`, the logits
             resized back. "pad": its edge repeated up to a multiple of 2**(levels-1), then cropped.
             "tile": mirrored outwards for a network of valid convolutions (the whole image is one
-            tile).
+            tile). "letterbox", for detectors: resized into `size` without changing its aspect
+            ratio, with a margin.
         size: spatial size of "resize" and of the TFLite file, in pixels; by default the network's
             own input size (the output size of a network of valid convolutions).
         levels: resolutions of the network, the bottom counted; by default read from its strides.
@@ -105,7 +106,7 @@ class Bundle:
         check_parts(self)
         if any(layer.compute_dtype != "float32" for layer in network.layers):
             self.network = rebuild(self.network, dtype="float32")
-        if fit != "resize" and None not in network.input_shape[1:]:
+        if fit in ("pad", "tile") and None not in network.input_shape[1:]:
             channels = network.input_shape[-1]
             self.network = rebuild(self.network, input_shape=(*[None] * self.rank, channels))
         check_margin(self)
@@ -124,12 +125,16 @@ class Bundle:
     @cached_property
     def inference_model(self) -> keras.Model:
         """`model` with its batch normalisations folded, where that changes less than 1e-5."""
-        folded = join(self, fold_batch_norm(self.network))
-        image = self.example_image()[None]
-        change = self.model(image, training=False)["probabilities"]
-        change -= folded(image, training=False)["probabilities"]
-        worst = float(keras.ops.max(keras.ops.abs(change)))
-        return folded if worst <= FOLDING_TOLERANCE else self.model
+        folded = fold_batch_norm(self.network)
+        fitted = keras.Model(self.model.input, self.model.get_layer("fit").output)
+        image = fitted(self.example_image()[None], training=False)
+        expected, found = (
+            self.decoder.probe(logits_of(network(image, training=False)))
+            for network in (self.network, folded)
+        )
+        limit = FOLDING_TOLERANCE * max(1.0, float(keras.ops.max(keras.ops.abs(expected))))
+        worst = float(keras.ops.max(keras.ops.abs(found - expected)))
+        return join(self, folded) if worst <= limit else self.model
 
     @cached_property
     def tflite_model(self) -> keras.Model:
@@ -152,6 +157,37 @@ class Bundle:
         Raises:
             ValueError: if the image's rank or channels are not the bundle's.
         """
+        outputs = self.answer(image)
+        return np.asarray(outputs["labels"], "uint8"), outputs["probabilities"]
+
+    def detect(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Detect the objects of one image.
+
+        Args:
+            image: as in `predict`.
+
+        Returns:
+            "boxes" float32 `(N, 4)` xyxy in pixels of the image, "scores" float32 `(N,)`, falling,
+            and "labels" int32 `(N,)`.
+
+        Raises:
+            ValueError: if the image's rank or channels are not the bundle's.
+        """
+        outputs = self.answer(image)
+        return {name: outputs[name][: outputs["count"]] for name in ("boxes", "scores", "labels")}
+
+    def answer(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Give all outputs of the bundle for one image, as `decoder.outputs` names them.
+
+        Args:
+            image: as in `predict`.
+
+        Returns:
+            Arrays by name, without batch axis.
+
+        Raises:
+            ValueError: if the image's rank or channels are not the bundle's.
+        """
         image = np.asarray(image)
         if image.ndim != self.rank + 1 or image.shape[-1] != self.channels or 0 in image.shape:
             raise ValueError(
@@ -161,7 +197,7 @@ class Bundle:
             )
         # A tf.function: keras' own predict takes twice as long for a single image.
         outputs = self._function(tf.constant(image[None], tf.float32))
-        return np.asarray(outputs["labels"][0], "uint8"), outputs["probabilities"].numpy()[0]
+        return {name: value.numpy()[0] for name, value in outputs.items()}
 
     def example_image(self, seed: int = 0) -> np.ndarray:
         """Noise of the bundle's size, for warm-up requests and timing.
@@ -224,7 +260,7 @@ class Bundle:
             files |= {kind: f"model_{kind}.tflite" for kind in quantize}
             for kind, file in files.items():
                 export_tflite(self, folder / file, quantize=kind, representative=representative)
-            text = json.dumps(self._facts(number), indent=2, ensure_ascii=False)
+            text = json.dumps(bundle_facts(self, number), indent=2, ensure_ascii=False)
             (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
             write_card(folder, {"name": self.name, "version": number, **(card or {})})
         return Path(root) / self.name / str(number)
@@ -260,38 +296,3 @@ class Bundle:
         return tf.function(
             lambda image: self.model(image, training=False), input_signature=[spec], autograph=False
         )
-
-    def _facts(self, version: int) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "version": version,
-            "labels": self.labels,
-            "fit": self.fit,
-            "size": self.size,
-            "levels": self.levels,
-            "spacing_mm": self.spacing_mm,
-            "input": {
-                "name": "image",
-                "rank": self.rank,
-                "channels": self.channels,
-                "units": UNITS.get(self.preprocessor.name, "as the preprocessor takes them"),
-            },
-            "signature": self.decoder.signature,
-            "outputs": self.decoder.outputs,
-            "preprocessor": self.preprocessor.name,
-            "network": self.network.name,
-            "batch_norm_folded": self.inference_model is not self.model,
-            "versions": versions(),
-            "metadata": self.metadata,
-        }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what made an artefact: kmed, keras, tensorflow, numpy and python."""
-    return {
-        "kmed": kmed.__version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

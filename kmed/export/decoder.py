@@ -2,8 +2,11 @@
 
 Beside Keras' `call`, a decoder says what a bundle must know of its task:
 `signature` (the SavedModel's name for it), `outputs` (what each output is), `dense` (whether
-logits lie on the image's grid and are brought back to its size), `classes` (how many names a
-network of so many logits needs) and `margins` (how far from another label an answer is).
+logits lie on the image's grid and are brought back to its size), `located` (whether it wants the
+raw image beside the network's outputs), `fits` (the ways of a bundle to fit an image to the network
+that it can undo), `classes` (how many names the network's outputs need), `probe` (what an exact
+rewrite of the network must not change) and, but for boxes, `margins` (how far from another label an
+answer is).
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ class SegmentationDecoder(keras.layers.Layer):
     """
 
     dense = True
+    located = False
+    fits = ("resize", "pad", "tile")
     signature = "segment"
     outputs = {
         "labels": "int32, class index of each voxel",
@@ -60,9 +65,13 @@ class SegmentationDecoder(keras.layers.Layer):
             "probabilities": keras.KerasTensor(logits.shape, "float32"),
         }
 
-    def classes(self, logits: int) -> int:
-        """Number of classes, background counted, of a network of so many logits."""
-        return max(logits, 2)
+    def classes(self, logits) -> int:
+        """Number of classes, background counted, of logits (B, ..., K)."""
+        return max(logits.shape[-1], 2)
+
+    def probe(self, logits):
+        """Give the probabilities of logits."""
+        return self(logits)["probabilities"]
 
     def margins(self, probabilities: np.ndarray) -> np.ndarray:
         """Distance of the two best classes: `(..., K)` to `(...)`."""
@@ -98,6 +107,8 @@ class ClassificationDecoder(keras.layers.Layer):
     """
 
     dense = False
+    located = False
+    fits = ("resize",)
     signature = "classify"
 
     def __init__(
@@ -154,16 +165,20 @@ class ClassificationDecoder(keras.layers.Layer):
 
     def compute_output_spec(self, logits):
         """int32 labels (B,) or (B, K), float32 probabilities (B, K)."""
-        shape = (logits.shape[0], self.classes(logits.shape[-1]))
+        shape = (logits.shape[0], self.classes(logits))
         labels = shape if self.kind == "multilabel" else shape[:1]
         return {
             "labels": keras.KerasTensor(labels, "int32"),
             "probabilities": keras.KerasTensor(shape, "float32"),
         }
 
-    def classes(self, logits: int) -> int:
-        """Number of classes of a network of so many logits."""
-        return logits + 1 if self.kind == "ordinal" else logits
+    def classes(self, logits) -> int:
+        """Number of classes of logits (B, K)."""
+        return logits.shape[-1] + (self.kind == "ordinal")
+
+    def probe(self, logits):
+        """Give the probabilities of logits."""
+        return self(logits)["probabilities"]
 
     def margins(self, probabilities: np.ndarray) -> np.ndarray:
         """Distance of the nearest probability that would change the label, of each label."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from kmed.layers import CropLike, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
+from kmed.layers import CropLike, Letterbox, MirrorTile, PadToMultiple, ResizeLike, ResizeTo
 
-FITS = ("resize", "pad", "tile")
+FITS = ("resize", "pad", "tile", "letterbox")
 
 
 def join(bundle, network: keras.Model) -> keras.Model:
@@ -25,6 +25,8 @@ def join(bundle, network: keras.Model) -> keras.Model:
     options = {"name": "fit", "dtype": "float32"}
     if bundle.fit == "resize":
         fit, back = ResizeTo(bundle.size, **options), ResizeLike
+    elif bundle.fit == "letterbox":
+        fit, back = Letterbox(bundle.size, **options), None
     elif bundle.fit == "pad":
         fit, back = PadToMultiple(2 ** (bundle.levels - 1), **options), CropLike
     else:
@@ -32,12 +34,13 @@ def join(bundle, network: keras.Model) -> keras.Model:
     logits = logits_of(network(fit(bundle.preprocessor(image))))
     if bundle.decoder.dense:
         logits = back(name="fit_back", dtype="float32")([logits, image])  # (B, [D,] H, W, K)
-    return keras.Model(image, bundle.decoder(logits), name=bundle.name)
+    decoded = bundle.decoder([logits, image] if bundle.decoder.located else logits)
+    return keras.Model(image, decoded, name=bundle.name)
 
 
 def logits_of(outputs):
-    """Logits among a network's outputs: of a dictionary (deep supervision) those of full size."""
-    return outputs["logits"] if isinstance(outputs, dict) else outputs
+    """Logits among a network's outputs: of deep supervision's dictionary those of full size."""
+    return outputs["logits"] if isinstance(outputs, dict) and "logits" in outputs else outputs
 
 
 def check_parts(bundle) -> None:
@@ -66,36 +69,51 @@ def check_parts(bundle) -> None:
             f'"{network.name}" twice'
         )
     logits, decoder = logits_of(network.output), bundle.decoder
-    if decoder.dense != (len(logits.shape) > 2):
+    if decoder.located:
+        _check_detector(bundle)
+    elif decoder.dense != (len(logits.shape) > 2):
         raise ValueError(
             f"a {type(decoder).__name__} takes logits of shape "
             f"{'(B, [D,] H, W, K)' if decoder.dense else '(B, K)'}; the network gives "
             f"{logits.shape}"
         )
-    if not decoder.dense and bundle.fit != "resize":
+    fits = decoder.fits
+    if bundle.fit not in fits:
         raise ValueError(
-            f'a bundle without masks takes fit="resize" alone; received fit="{bundle.fit}"'
+            f"a {type(decoder).__name__} takes `fit` {' or '.join(fits)}; received {bundle.fit!r}"
         )
-    classes = decoder.classes(logits.shape[-1])
+    classes = decoder.classes(logits)
     if len(bundle.labels) != classes:
         first = ", background first," if decoder.dense else ""
         raise ValueError(
-            f"`labels` must name {classes} classes{first} for a network of "
-            f"{logits.shape[-1]} outputs; received {bundle.labels}"
+            f"`labels` must name the {classes} classes{first} of the network's outputs; "
+            f"received {bundle.labels}"
         )
     if bundle.spacing_mm is not None and len(bundle.spacing_mm) != bundle.rank:
         raise ValueError(f"`spacing_mm` needs {bundle.rank} numbers; received {bundle.spacing_mm}")
-    if bundle.size is None and bundle.fit == "resize":
+    sized = bundle.fit in ("resize", "letterbox")
+    if bundle.size is None and sized:
         raise ValueError(
-            'fit="resize" needs a size: the network has none, so give the bundle a `size`'
+            f'fit="{bundle.fit}" needs a size: the network has none, so give the bundle a `size`'
         )
     if bundle.size is not None and len(bundle.size) != bundle.rank:
         raise ValueError(f"`size` needs {bundle.rank} numbers; received {bundle.size}")
     own = network.input_shape[1:-1]
     fitting = (o in (None, s) for o, s in zip(own, bundle.size or own, strict=True))
-    if bundle.fit == "resize" and not all(fitting):
+    if sized and not all(fitting):
         raise ValueError(
-            f'fit="resize" resizes to the network\'s own size {own}; received size {bundle.size}'
+            f'fit="{bundle.fit}" resizes to the network\'s own size {own}; received size '
+            f"{bundle.size}"
+        )
+
+
+def _check_detector(bundle) -> None:
+    decoder = bundle.decoder
+    if decoder.size != bundle.size or decoder.letterbox != (bundle.fit == "letterbox"):
+        raise ValueError(
+            "a DetectionDecoder undoes what the bundle's `fit` and `size` do; received "
+            f"fit={bundle.fit!r} and size={bundle.size}, and of the decoder size={decoder.size} "
+            f"and letterbox={decoder.letterbox}"
         )
 
 

@@ -46,7 +46,7 @@ def latency(
     image = bundle.example_image() if image is None else np.asarray(image, "float32")
     runners: dict[str, Callable] = {
         "keras predict": lambda x: bundle.model.predict(x[None], verbose=0),
-        "tf.function": bundle.predict,
+        "tf.function": bundle.answer,
         **load_formats(path, threads, quantized=True),
     }
     seconds: dict[str, list[float]] = {name: [] for name in runners}

@@ -4,6 +4,7 @@ from kmed.layers.adaptive_pooling import AdaptiveAveragePooling
 from kmed.layers.bilinear import BilinearConv2DTranspose, BilinearKernel
 from kmed.layers.framing import CropLike, MirrorTile, PadToMultiple
 from kmed.layers.grouped_convolution import GroupedConv2D
+from kmed.layers.letterbox import Letterbox
 from kmed.layers.local_response import LocalResponseNormalization
 from kmed.layers.resizing import ResizeLike, ResizeTo
 from kmed.layers.unpooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
@@ -14,6 +15,7 @@ __all__ = [
     "BilinearKernel",
     "CropLike",
     "GroupedConv2D",
+    "Letterbox",
     "LocalResponseNormalization",
     "MaxPoolingWithArgmax2D",
     "MaxUnpooling2D",

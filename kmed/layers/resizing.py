@@ -65,7 +65,7 @@ class ResizeTo(keras.layers.Layer):
             if self.interpolation == "nearest":
                 x = ops.take(x, _nearest(length, target), axis=axis)
             else:
-                x = _along(x, _triangle_weights(length, target, self.antialias, x.dtype), axis)
+                x = along(x, triangle_weights(length, target, self.antialias, x.dtype), axis)
         return x
 
     def compute_output_shape(self, input_shape):
@@ -130,8 +130,18 @@ def _linear(x, axis, target):
     return first + (second - first) * fraction
 
 
-def _triangle_weights(length, target: int, antialias: bool, dtype):
-    # (target, length): how much each source pixel gives to each target pixel.
+def triangle_weights(length, target, antialias: bool, dtype):
+    """Weights of a resize along one axis.
+
+    Args:
+        length: pixels of the source; a number or a scalar int32 tensor.
+        target: pixels of the result, likewise.
+        antialias: whether a target pixel averages over all source pixels that it covers.
+        dtype: of the result.
+
+    Returns:
+        `(target, length)`: how much each source pixel gives to each target pixel.
+    """
     centres = _centres(length, target)
     if not antialias:
         # Beyond the outermost pixel centres the border repeats.
@@ -143,8 +153,17 @@ def _triangle_weights(length, target: int, antialias: bool, dtype):
     return ops.cast(weights / ops.sum(weights, axis=1, keepdims=True), dtype)
 
 
-def _along(x, weights, axis):
-    # Contract one axis of `x` with the second axis of `weights` (target, length).
+def along(x, weights, axis: int):
+    """Contract one axis of a tensor with the second axis of a matrix.
+
+    Args:
+        x: `(B, ..., C)`.
+        weights: `(target, length)`, as long as the axis.
+        axis: which.
+
+    Returns:
+        `x` with `target` in place of the axis' length.
+    """
     shape = list(ops.shape(x))
     before, after = _product(shape[:axis]), _product(shape[axis + 1 :])
     if axis == len(shape) - 2 and shape[-1] == 1:

@@ -16,9 +16,13 @@ from kmed.losses.classification_cross_entropy import ClassificationCrossEntropy
 from kmed.losses.dice_cross_entropy import DiceCrossEntropy
 from kmed.losses.focal import Focal
 from kmed.losses.generalized_dice import GeneralizedDice
+from kmed.losses.multibox import MultiboxLoss
 from kmed.losses.ordinal_cross_entropy import OrdinalCrossEntropy
+from kmed.losses.roi import RoILoss
+from kmed.losses.rpn import RPNLoss
 from kmed.losses.soft_dice import SoftDice
 from kmed.losses.tversky import Tversky
+from kmed.losses.yolov3 import YOLOv3Loss
 
 __all__ = [
     "BorderWeightedCrossEntropy",
@@ -27,9 +31,13 @@ __all__ = [
     "DiceCrossEntropy",
     "Focal",
     "GeneralizedDice",
+    "MultiboxLoss",
     "OrdinalCrossEntropy",
+    "RPNLoss",
+    "RoILoss",
     "SoftDice",
     "Tversky",
+    "YOLOv3Loss",
     "border_weight_map",
     "median_frequency_weights",
     "separate_touching",

@@ -5,6 +5,7 @@ The mean IoU over all voxels of an epoch is Keras' own and takes logits:
 """
 
 from kmed.metrics.bootstrap import Interval, bootstrap_interval, bootstrap_statistics
+from kmed.metrics.box_matching import Match, matched
 from kmed.metrics.calibration import (
     ReliabilityCurve,
     brier_score,
@@ -13,6 +14,7 @@ from kmed.metrics.calibration import (
     reliability_curve,
 )
 from kmed.metrics.classification_report import classification_report
+from kmed.metrics.coco_average_precision import coco_average_precision
 from kmed.metrics.confusion import (
     accuracy,
     balanced_accuracy,
@@ -23,6 +25,8 @@ from kmed.metrics.confusion import (
     specificity,
 )
 from kmed.metrics.decisions import decision_confidence, decisions
+from kmed.metrics.detection_report import detection_report
+from kmed.metrics.froc import FrocCurve, froc
 from kmed.metrics.kappa import kappa
 from kmed.metrics.label_accuracy import LabelAccuracy
 from kmed.metrics.mean_dice import MeanDice
@@ -54,12 +58,15 @@ from kmed.metrics.surface import (
     surface_dice,
     surface_distances,
 )
+from kmed.metrics.voc_average_precision import voc_average_precision
 from kmed.ops.class_targets import KINDS
 
 __all__ = [
+    "FrocCurve",
     "Interval",
     "KINDS",
     "LabelAccuracy",
+    "Match",
     "MeanDice",
     "PrecisionRecallCurve",
     "ReliabilityCurve",
@@ -77,16 +84,20 @@ __all__ = [
     "brier_score",
     "choose_threshold",
     "classification_report",
+    "coco_average_precision",
     "confusion_matrix",
     "decision_confidence",
     "decisions",
+    "detection_report",
     "dice_score",
     "expected_calibration_error",
     "f1",
     "fit_temperature",
+    "froc",
     "hausdorff_distance",
     "iou_score",
     "kappa",
+    "matched",
     "one_against_rest",
     "pixel_error",
     "precision_recall_curve",
@@ -106,6 +117,7 @@ __all__ = [
     "summarize",
     "surface_dice",
     "surface_distances",
+    "voc_average_precision",
     "volume_difference_ml",
     "volume_ml",
 ]

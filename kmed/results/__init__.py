@@ -8,6 +8,7 @@ from kmed.results.classification_curves import (
     roc_figure,
 )
 from kmed.results.curves import training_curves
+from kmed.results.detection_files import write_coco_json, write_detections_csv
 from kmed.results.findings import longest_extent_mm, quantities, write_findings
 from kmed.results.heatmap import heatmap, heatmap_montage
 from kmed.results.overlay import choose_slices, encode_png, montage, overlay, save_png
@@ -29,6 +30,8 @@ __all__ = [
     "roc_figure",
     "save_png",
     "training_curves",
+    "write_coco_json",
+    "write_detections_csv",
     "write_findings",
     "write_report",
 ]

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kmed.metrics import (
@@ -27,11 +25,13 @@ from kmed.metrics import (
 )
 from kmed.results.panels import (
     COLORS,
-    SIZE,
+    GUIDE,
     Report,
     against_rest,
     class_styles,
     drawn,
+    grid,
+    interval_of,
     legend,
     operating_point,
     say,
@@ -39,7 +39,6 @@ from kmed.results.panels import (
     unit_square,
     value_text,
 )
-from kmed.results.svg import INK, STYLE, svg_text
 
 
 def roc_figure(
@@ -78,7 +77,7 @@ def roc_figure(
     hot, found = against_rest(truth, probabilities, labels, kind, thresholds)
 
     def draw(axes):
-        axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.35, lw=0.9)
+        axes.plot([0, 1], [0, 1], **GUIDE)
         for k, style in class_styles(hot, probabilities, labels, kind, auc, "auc", report):
             curve = roc_curve(hot[:, k], probabilities[:, k])
             axes.plot(curve.false_positive_rate, curve.true_positive_rate, **style)
@@ -107,12 +106,12 @@ def precision_recall_figure(
     """Draws precision over sensitivity of each class, as `average_precision` adds it up.
 
     Args:
-        truth: `(N,)` class indices; `(N, K)` 0 or 1 for multilabel.
-        probabilities: `(N, K)`.
-        labels: names of the K classes.
-        kind: one of `kmed.metrics.KINDS`.
-        thresholds: as `kmed.metrics.decisions`.
-        report: of `kmed.metrics.classification_report`, whose intervals are then shown.
+        truth: as `roc_figure`.
+        probabilities: as `roc_figure`.
+        labels: as `roc_figure`.
+        kind: as `roc_figure`.
+        thresholds: as `roc_figure`.
+        report: as `roc_figure`.
 
     Returns:
         An `<svg>` element.
@@ -137,7 +136,7 @@ def precision_recall_figure(
                 operating_point(axes, point, style["color"], text if kind == "binary" else None)
         if kind == "binary":
             share = hot[:, 1].mean()
-            axes.axhline(share, ls="--", color=INK, alpha=0.35, lw=0.9)
+            axes.axhline(share, **GUIDE)
             axes.annotate(
                 f"share of {labels[1]}", (1, share), ha="right", va="top", alpha=0.7, fontsize=8.5
             )
@@ -163,11 +162,11 @@ def reliability_figure(
     decided on.
 
     Args:
-        truth: `(N,)` class indices; `(N, K)` 0 or 1 for multilabel.
-        probabilities: `(N, K)`.
-        labels: names of the K classes.
-        kind: one of `kmed.metrics.KINDS`.
-        thresholds: as `kmed.metrics.decisions`.
+        truth: as `roc_figure`.
+        probabilities: as `roc_figure`.
+        labels: as `roc_figure`.
+        kind: as `roc_figure`.
+        thresholds: as `roc_figure`.
         report: of `kmed.metrics.classification_report`, whose error and interval are then shown.
 
     Returns:
@@ -188,23 +187,24 @@ def reliability_figure(
         outcomes, said = decided == truth, probabilities[np.arange(len(decided)), decided]
         names = ("the class decided on", "share of right decisions")
     curve = reliability_curve(outcomes, said)
-    error = expected_calibration_error(outcomes, said)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4.2, 1))
-        axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.35, lw=0.9)
+
+    def draw(pair):
+        axes, below = pair
+        axes.plot([0, 1], [0, 1], **GUIDE)
         axes.plot(curve.confidence, curve.frequency, color=COLORS[0], lw=1.4)
         # A bin of few examples says little: its point is small.
         area = 12 + 60 * curve.count / curve.count.max()
         axes.scatter(curve.confidence, curve.frequency, area, color=COLORS[0], zorder=3)
-        shown = (report or {}).get("all", {}).get("ece")
-        say(axes, f"calibration error {value_text(error, shown)}", (0.02, 0.95))
+        error = expected_calibration_error(outcomes, said)
+        text = value_text(error, interval_of(report, "all", "ece"))
+        say(axes, f"calibration error {text}", (0.02, 0.95))
         axes.set(ylabel=names[1])
         unit_square(axes)
         below.hist(said, bins=np.linspace(0, 1, 16), color=COLORS[0], alpha=0.6)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.set(xlabel=f"probability of {names[0]}", ylabel="number")
-        return svg_text(figure)
+
+    return drawn(draw, nrows=2, sharex=True, height_ratios=(4.2, 1))
 
 
 def confusion_figure(
@@ -222,11 +222,11 @@ def confusion_figure(
     rightly not seen, shaded by the share of those with the class and of those without.
 
     Args:
-        truth: `(N,)` class indices; `(N, K)` 0 or 1 for multilabel.
-        probabilities: `(N, K)`.
-        labels: names of the K classes.
-        kind: one of `kmed.metrics.KINDS`.
-        thresholds: as `kmed.metrics.decisions`.
+        truth: as `roc_figure`.
+        probabilities: as `roc_figure`.
+        labels: as `roc_figure`.
+        kind: as `roc_figure`.
+        thresholds: as `roc_figure`.
         report: takes no part here.
 
     Returns:
@@ -262,11 +262,11 @@ def risk_coverage_figure(
     """Draws the share of wrong decisions among those that are kept, the surest first.
 
     Args:
-        truth: `(N,)` class indices; `(N, K)` 0 or 1 for multilabel.
-        probabilities: `(N, K)`.
-        labels: names of the K classes.
-        kind: one of `kmed.metrics.KINDS`.
-        thresholds: as `kmed.metrics.decisions`.
+        truth: as `roc_figure`.
+        probabilities: as `roc_figure`.
+        labels: as `roc_figure`.
+        kind: as `roc_figure`.
+        thresholds: as `roc_figure`.
         report: takes no part here.
         confidence: `(N,)`, larger for surer, such as a negative uncertainty; None for
             `kmed.metrics.decision_confidence`.
@@ -293,6 +293,6 @@ def risk_coverage_figure(
         axes.set(xlabel="share of images decided on", ylabel="share of wrong decisions among them")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.grid(color=INK, alpha=0.12, lw=0.8)
+        grid(axes)
 
     return drawn(draw)

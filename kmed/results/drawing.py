@@ -123,6 +123,8 @@ def paint(
         inside = Image.fromarray(np.where(mask == k, np.uint8(255), np.uint8(0)))
         inside = np.asarray(inside.resize((width, height), Image.Resampling.BILINEAR)) >= 128
         picture[inside] = (1 - alpha) * picture[inside] + alpha * np.array(color(k), np.float32)
+    if not classes and truth is None:  # no line to draw
+        return picture.astype(np.uint8)
     s = _OVERSAMPLING
     lines = Image.new("RGBA", (width * s, height * s), (0, 0, 0, 0))
     draw = ImageDraw.Draw(lines)

@@ -18,6 +18,8 @@ Report = Mapping[str, Mapping[str, Interval]]
 
 # Okabe and Ito's colours, a little darker or lighter where white or black would swallow them.
 COLORS = ("#2a8fd0", "#d55e00", "#009e73", "#cc79a7", "#c98a00", "#8a6fd1")
+#: The dashed line that a curve is to be compared with.
+GUIDE = {"ls": "--", "color": INK, "alpha": 0.35, "lw": 0.9}
 SIZE = (4.6, 4.0)  # inches; two stand beside each other in the report
 
 _NAME = 30  # letters of a name in a legend
@@ -87,14 +89,31 @@ def class_styles(
     shown = [1] if kind == "binary" else range(len(labels))
     shown = [k for k in shown if 0 < hot[:, k].sum() < len(hot)]
     values = {k: measure(hot[:, k], probabilities[:, k]) for k in shown}
+    yield from curve_styles(values, labels, key, report)
+
+
+def curve_styles(
+    values: Mapping[int, float], labels: Sequence[str], key: str, report: Report | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Chooses how the curves of some classes are drawn, and what the legend says of them.
+
+    Args:
+        values: of each class that has a curve its index and what the curve is known by.
+        labels: names of all classes.
+        key: name of the values in the report.
+        report: measures and intervals of each class, or None.
+
+    Yields:
+        Index of the class and keywords for `Axes.plot`, those in front last.
+    """
     # Where there are more classes than colours, the worst ones are worth a look.
-    named = sorted(sorted(shown, key=values.get)[: len(COLORS)])
-    faint = [k for k in shown if k not in named]
+    named = sorted(sorted(values, key=values.get)[: len(COLORS)])
+    faint = [k for k in values if k not in named]
     for k in faint:
         label = f"{len(faint)} others" if k == faint[-1] else None
         yield k, {"color": INK, "alpha": 0.2, "lw": 0.9, "label": label}
     for k, tone in zip(named, COLORS, strict=False):
-        text = value_text(values[k], (report or {}).get(labels[k], {}).get(key))
+        text = value_text(values[k], interval_of(report, labels[k], key))
         name = labels[k] if len(labels[k]) <= _NAME else f"{labels[k][: _NAME - 1]}…"
         # A space before the name: matplotlib leaves labels out that begin with an underscore.
         yield k, {"color": tone, "alpha": 1, "lw": 1.7, "label": f" {name} {text}"}
@@ -117,6 +136,24 @@ def value_text(value: float, interval: Interval | None = None) -> str:
     if interval is None or not np.isfinite([interval.low, interval.high]).all():
         return f"{value:.3f}"
     return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def interval_of(report: Report | None, name: str, key: str) -> Interval | None:
+    """Looks a measure up where there may be no report, or none with this class or measure.
+
+    Args:
+        report: measures and intervals of each class, or None.
+        name: of the class.
+        key: of the measure.
+
+    Returns:
+        The measure with its interval, or None.
+
+    Example:
+        >>> interval_of({"cell": {"ap": Interval(0.5, 0.4, 0.6, 9)}}, "cell", "ap").value
+        0.5
+    """
+    return (report or {}).get(name, {}).get(key)
 
 
 def operating_point(
@@ -185,16 +222,25 @@ def unit_square(axes: Axes) -> None:
     """
     axes.set_xlim(-0.015, 1.015)
     axes.set_ylim(-0.015, 1.015)
-    axes.grid(color=INK, alpha=0.12, lw=0.8)
+    grid(axes)
     axes.set_axisbelow(True)
 
 
-def legend(axes: Axes, place: str, title: str) -> None:
+def grid(axes: Axes) -> None:
+    """Draws faint lines at the ticks.
+
+    Args:
+        axes: to be drawn into.
+    """
+    axes.grid(color=INK, alpha=0.12, lw=0.8)
+
+
+def legend(axes: Axes, place: str | None, title: str) -> None:
     """Adds the legend: within the axes if it is short, otherwise below them.
 
     Args:
         axes: whose curves have labels.
-        place: where the curves leave room, in matplotlib's words.
+        place: where the curves leave room, in matplotlib's words; None where they may run anywhere.
         title: what the numbers are.
     """
     if not axes.get_legend_handles_labels()[0]:
@@ -202,7 +248,7 @@ def legend(axes: Axes, place: str, title: str) -> None:
         return
     look = {"frameon": False, "handlelength": 1.3, "title": title, "alignment": "left"}
     entries = axes.get_legend_handles_labels()
-    if len(entries[0]) <= 4:
+    if place is not None and len(entries[0]) <= 4:
         axes.legend(loc=place, borderaxespad=0.2, **look)
         return
     columns = 2 if max(map(len, entries[1])) <= 30 else 1
@@ -225,16 +271,17 @@ def say(axes: Axes, text: str, place: tuple[float, float]) -> None:
     axes.annotate(text, place, xycoords="axes fraction", va="top", color=INK)
 
 
-def drawn(draw: Callable[[Axes], None]) -> str:
-    """Draws one pair of axes as SVG text.
+def drawn(draw: Callable[[Any], None], **rows: Any) -> str:
+    """Draws a figure as SVG text.
 
     Args:
         draw: draws into the axes.
+        **rows: of `Figure.subplots`, where there are several axes.
 
     Returns:
         An `<svg>` element.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
-        draw(figure.subplots())
+        draw(figure.subplots(**rows))
         return svg_text(figure)

@@ -34,7 +34,7 @@ def export_formats(
     *,
     samples: Callable[[Bundle], Sequence[Sample]] | None,
     truths: Callable[[Bundle, Sample], Iterable[Any]],
-    score: Callable[[Bundle, Any, np.ndarray], float],
+    score: Callable[[Bundle, Any, dict[str, np.ndarray]], float],
     what: str,
     check: Callable[[Bundle], Sequence[Sample]] | None = None,
     say: Callable[[str], None] = print,
@@ -47,7 +47,7 @@ def export_formats(
         samples: finds images with known answers: int8 takes its ranges from the first half, and
             what is lost is measured on the second.
         truths: the known answers of a sample, one for each of the bundle's images.
-        score: from the bundle, a known answer and a found one to a number; larger is better.
+        score: from the bundle, a known answer and a file's outputs to a number; larger is better.
         what: the score's name.
         check: finds images on which every float32 format must equal Keras.
         say: told what is being done.
@@ -116,13 +116,22 @@ def compare_formats(path: Path, samples: Sequence[Sample], say: Callable[[str], 
     bundle = Bundle.load(path)
     agreement = check_agreement(path, itertools.islice(model_images(bundle, samples), _COMPARED))
     write_json(path / "agreement.json", agreement)
-    labels = "voxels" if bundle.decoder.dense else "labels"
     for name, row in agreement.items():
-        say(
-            f"{name} equals Keras on {row['images']} images: probabilities to "
-            f"{row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
-            f"{row['voxels']} {labels} differ"
+        say(f"{name} equals Keras on {row['images']} images: {_agreement_text(bundle, row)}")
+
+
+def _agreement_text(bundle: Bundle, row: dict[str, Any]) -> str:
+    if bundle.decoder.located:
+        return (
+            f"corners to {row['max_box_difference']:.1e} pixels, scores to "
+            f"{row['max_score_difference']:.1e}, {row['differing']} of {row['detections']} boxes "
+            "differ"
         )
+    labels = "voxels" if bundle.decoder.dense else "labels"
+    return (
+        f"probabilities to {row['max_probability_difference']:.1e}, {row['differing_voxels']} of "
+        f"{row['voxels']} {labels} differ"
+    )
 
 
 def model_images(bundle: Bundle, samples: Sequence[Sample]) -> Iterator[np.ndarray]:

@@ -47,6 +47,40 @@ def split_and_audit(
     return audited(parts, settings, digests, say=say)
 
 
+def own_or_drawn(
+    samples: Sequence[Sample],
+    own: Split | None,
+    settings: TrainingSettings,
+    digests: Callable[[Sample], str] | None = None,
+    *,
+    say: Callable[[str], None] = print,
+) -> Split:
+    """Split as the split file says, as the data set itself says, or by patient.
+
+    Args:
+        samples: the data set.
+        own: the data set's own split, or None.
+        settings: fractions, seed, split file, duplicates.
+        digests: from a sample to the hash of its pixels, if it is known already.
+        say: told of images left out.
+
+    Returns:
+        The audited split. A data set without a validation part of its own has it drawn from the
+        training part; one without a test part has both drawn.
+
+    Raises:
+        LeakageError: naming the files that two parts share.
+        DataError: if the split file does not fit the data.
+    """
+    if settings.split_file or own is None or not own.test:
+        return split_and_audit(samples, settings, digests, say=say)
+    if not own.validation:
+        fractions = (1 - settings.validation, settings.validation, 0.0)
+        drawn = split(own.train, fractions=fractions, seed=settings.seed)
+        own = Split(drawn.train, drawn.validation, own.test, seed=drawn.seed)
+    return audited(own, settings, digests, say=say)
+
+
 def audited(
     parts: Split,
     settings: TrainingSettings,

@@ -39,30 +39,34 @@ def test_another_networks_files_are_found_out(bundle, saved, tmp_path):
         check_agreement(folder, images((32, 48), (64, 64)), tolerance=1.0)
 
 
+def answer(labels, probabilities):
+    return {"labels": np.array(labels), "probabilities": np.array(probabilities)}
+
+
 def test_ties_are_counted_and_let_pass():
     comparison = _Comparison(SegmentationDecoder().margins)
     keras = np.array([[0.5, 0.5], [0.5 - 1e-6, 0.5 + 1e-6], [0.4, 0.6], [0.9, 0.1]], "float32")
-    comparison.add(np.array([0, 1, 1, 0]), keras, np.array([1, 0, 1, 0]), keras + 1e-6)
+    comparison.add(answer([0, 1, 1, 0], keras), answer([1, 0, 1, 0], keras + 1e-6))
     row = comparison.row(1e-5)
     assert (row["voxels"], row["differing_voxels"], row["differing_ties"]) == (4, 2, 2)
     assert row["largest_differing_margin"] == pytest.approx(2e-6, rel=0.1)
     comparison.check("x", 1e-5, 0.0)
-    comparison.add(np.array([1]), keras[2:3], np.array([0]), keras[2:3])
+    comparison.add(answer([1], keras[2:3]), answer([0], keras[2:3]))
     with pytest.raises(AgreementError, match="3 of 5 differ, 2 of them ties.*margin is 0.2"):
         comparison.check("x", 1e-5, 0.0)
 
 
 def test_one_probability_has_a_margin_too():
     comparison = _Comparison(SegmentationDecoder().margins)
-    comparison.add(np.array([0]), np.array([[0.4]]), np.array([1]), np.array([[0.4]]))
+    comparison.add(answer([0], [[0.4]]), answer([1], [[0.4]]))
     assert comparison.row(0)["largest_differing_margin"] == pytest.approx(0.2)
 
 
 def test_nan_is_a_difference():
     comparison = _Comparison(SegmentationDecoder().margins)
     one = np.array([[0.4, 0.6]])
-    comparison.add(np.array([1]), one, np.array([1]), one * np.nan)
-    comparison.add(np.array([1]), one, np.array([1]), one)
+    comparison.add(answer([1], one), answer([1], one * np.nan))
+    comparison.add(answer([1], one), answer([1], one))
     with pytest.raises(AgreementError, match="by nan"):
         comparison.check("x", 1e-5, 0.0)
 
@@ -75,7 +79,7 @@ def test_no_images_are_an_error(saved):
 def test_quantization_loss_is_measured(bundle, saved):
     some = [image.astype("float32") for image in images((32, 48), (32, 48))]
     masks = [bundle.predict(image)[0] for image in some]
-    rows = quantization_loss(saved, some, masks, lambda a, b: float((a == b).mean()))
+    rows = quantization_loss(saved, some, masks, lambda a, b: float((a == b["labels"]).mean()))
     assert [row["format"] for row in rows][0] == "model.tflite"
     assert rows[0]["score"] == 1.0 and rows[0]["loss"] == 0.0
     assert len(rows) == 3
@@ -96,12 +100,12 @@ def test_networks_with_switches_may_differ_in_one_voxel_of_a_thousand():
     other = keras.copy()
     other[:2] += 0.1
     labels = np.ones(2000)
-    comparison.add(labels, keras, labels, other)
+    comparison.add(answer(labels, keras), answer(labels, other))
     assert comparison.row(1e-5)["beyond_tolerance"] == 2
     comparison.check("x", 1e-5, 1e-3)
     with pytest.raises(AgreementError, match="2 of 2000 differ by more"):
         comparison.check("x", 1e-5, 0.0)
     other[2] = np.nan
-    comparison.add(labels, keras, labels, other)
+    comparison.add(answer(labels, keras), answer(labels, other))
     with pytest.raises(AgreementError, match="by nan"):
         comparison.check("x", 1e-5, 1e-3)

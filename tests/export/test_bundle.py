@@ -154,7 +154,7 @@ def make(network=None, preprocessor=None, name="b", **options):
     [
         (lambda: make(name="a/b"), "becomes a folder.*'a/b'"),
         (lambda: make(fit="crop"), "received 'crop'"),
-        (lambda: make(labels=("a", "b", "c")), "must name 2 classes"),
+        (lambda: make(labels=("a", "b", "c")), "must name the 2 classes"),
         (lambda: make(spacing_mm=(1, 1, 1)), "`spacing_mm` needs 2 numbers"),
         (lambda: make(size=(32, 32)), "network's own size"),
         (lambda: make(preprocessor=preprocessors.mr(rank=3)), "both be 2D or both 3D"),

@@ -44,7 +44,7 @@ def test_labels_are_the_decisions_of_the_metrics(kind):
     assert probabilities.shape == (50, classes) and labels.dtype == "int32"
     np.testing.assert_array_equal(labels, decisions(probabilities, kind, thresholds))
     decoder = ClassificationDecoder(kind, thresholds=thresholds)
-    assert decoder.classes(logits.shape[-1]) == classes
+    assert decoder.classes(logits) == classes
     assert decoder.margins(probabilities).shape == labels.shape
     assert (decoder.margins(probabilities) >= 0).all()
 

@@ -73,16 +73,17 @@ def test_operating_points_show_both_intervals():
 
 
 def test_a_long_legend_stands_below_the_axes():
-    for names in ("ab", "abcdef", ["a long name of a class, number " + c for c in "abcdef"]):
+    long = ["a long name of a class, number " + c for c in "abcdef"]
+    for names, place in (("ab", "lower right"), ("ab", None), ("abcdef", "best"), (long, None)):
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         for name in names:
             axes.plot([0, 1], [0, 1], label=name)
-        legend(axes, "lower right", "area")
+        legend(axes, place, "area")
         figure.draw_without_rendering()
         (found,) = figure.legends or [axes.get_legend()]
         box, inner = found.get_window_extent(), axes.get_window_extent()
-        assert (box.y1 <= inner.y0) == (len(names) > 4)
+        assert (box.y1 <= inner.y0) == (len(names) > 4 or place is None)
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0
         assert inner.height > 0.75 * SIZE[1] * figure.dpi  # the axes did not shrink
 

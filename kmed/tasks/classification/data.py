@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from kmed.data import DataError, Labelled, Sample, Split, labelled, split
+from kmed.data import DataError, Labelled, Sample, Split, labelled
 from kmed.data.cache import Cache
 from kmed.layers import ResizeTo
 from kmed.tasks import inputs
@@ -57,21 +57,14 @@ def parts(
         say: told of images left out.
 
     Returns:
-        The audited split. A data set without a validation part of its own has it drawn from the
-        training part; one without a test part has both drawn.
+        The audited split, see `kmed.tasks.inputs.own_or_drawn`.
 
     Raises:
         LeakageError: naming the files that two parts share.
         DataError: if the split file does not fit the data.
     """
-    own = found.split
-    if settings.split_file or settings.split == "random" or own is None or not own.test:
-        return inputs.split_and_audit(found.samples, settings, digests, say=say)
-    if not own.validation:
-        fractions = (1 - settings.validation, settings.validation, 0.0)
-        drawn = split(own.train, fractions=fractions, seed=settings.seed)
-        own = Split(drawn.train, drawn.validation, own.test, seed=drawn.seed)
-    return inputs.audited(own, settings, digests, say=say)
+    own = None if settings.split == "random" else found.split
+    return inputs.own_or_drawn(found.samples, own, settings, digests, say=say)
 
 
 def cache(settings: Settings, prepare: keras.Model) -> Cache:

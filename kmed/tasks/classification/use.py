@@ -167,7 +167,7 @@ def export(
         formats,
         samples=None if data is None else samples,
         truths=lambda bundle, sample: [np.array(sample.label)],
-        score=lambda bundle, truth, found: float(np.mean(truth == found)),
+        score=lambda bundle, truth, found: float(np.mean(truth == found["labels"])),
         what="accuracy",
         check=None if check is None else lambda bundle: list(samples_of([check], [])),
         say=say,

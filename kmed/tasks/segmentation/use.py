@@ -184,5 +184,5 @@ def _masks_at_size(bundle: Bundle, sample: Sample) -> Iterator[np.ndarray]:
         yield small[0, ..., 0].astype(np.uint8)
 
 
-def _mean_dice(bundle: Bundle, mask: np.ndarray, found: np.ndarray) -> float:
-    return float(np.mean(dice_score(mask, found, len(bundle.labels))[1:]))
+def _mean_dice(bundle: Bundle, mask: np.ndarray, outputs: dict[str, np.ndarray]) -> float:
+    return float(np.mean(dice_score(mask, outputs["labels"], len(bundle.labels))[1:]))

@@ -1,0 +1,208 @@
+"""A finished detector at work: evaluation, prediction, further formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kmed.data import DataError, Sample, Split, annotated, fingerprint
+from kmed.export import Bundle
+from kmed.metrics import matched
+from kmed.results import save_png, write_coco_json, write_detections_csv
+from kmed.results.boxes import draw_boxes
+from kmed.tasks.detection.data import truth
+from kmed.tasks.detection.measuring import fitting, measure, shown
+from kmed.tasks.detection.publishing import write_measures
+from kmed.tasks.exporting import export_formats
+from kmed.tasks.inputs import check_modality
+from kmed.tasks.predictions import Predicted, samples_of, unused_name
+from kmed.tasks.progress import tenths
+
+_PARTS = ("train", "validation", "test")
+
+
+def evaluate(
+    bundle_path: str | Path,
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    split_file: str | Path | None = None,
+    part: str = "test",
+    patient: str | None = None,
+    format: str | None = None,
+    fix: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict:
+    """Measure a detector on images with boxes.
+
+    Args:
+        bundle_path: saved_models/NAME or saved_models/NAME/VERSION.
+        data: whatever `kmed.data.annotated` understands.
+        output: folder for report.html, metrics.json and boxes.json; by default ./evaluation-NAME.
+        split_file: measure only on a part of this split; without it, on the part of this name that
+            the data set itself declares, or on all images.
+        part: train, validation or test.
+        patient: regular expression whose first group is the patient in a file's name.
+        format: of the boxes, see `kmed.data.annotated`.
+        fix: mend boxes with faults instead of refusing them.
+        say: told what is being done.
+
+    Returns:
+        `{class: {measure: Interval}}`.
+
+    Raises:
+        DataError: for data that kmed refuses.
+        FileNotFoundError: if there is no bundle.
+        ValueError: for an unknown part.
+    """
+    if part not in _PARTS:
+        raise ValueError(f"`part` must be train, validation or test; received {part!r}")
+    bundle = Bundle.load(bundle_path)
+    found = annotated(data, format=format, labels=bundle.labels, patient=patient, fix=fix)
+    samples: Sequence[Sample] = found.samples
+    if split_file is not None:
+        samples = getattr(Split.load(split_file, samples), part)
+    elif found.split is not None:
+        samples = getattr(found.split, part)
+        say(f"the data set's own {part} part")
+    folder = Path(output or f"evaluation-{bundle.name}")
+    say(f"{len(samples)} images")
+    measured = measure(bundle, samples, progress=tenths(say, "measured"))
+    report = write_measures(
+        bundle,
+        measured,
+        folder,
+        title=f"{bundle.name}: evaluation",
+        facts={
+            "images": len(samples),
+            "patients": len({sample.patient for sample in samples}),
+            "data fingerprint": fingerprint(samples)[:16],
+        },
+    )
+    say(f"report: {report}")
+    return measured.summary
+
+
+def predict(
+    bundle_path: str | Path,
+    inputs: Iterable[str | Path],
+    *,
+    output: str | Path = "findings",
+    score: float | None = None,
+    pictures: bool = True,
+    say: Callable[[str], None] = print,
+) -> Predicted:
+    """Find the objects of files, or folders of files; what can't be read is left out and named.
+
+    One image is in memory at a time.
+
+    Args:
+        bundle_path: saved_models/NAME or saved_models/NAME/VERSION.
+        inputs: files and folders.
+        output: folder for boxes.json (COCO), boxes.csv and a picture of each image.
+        score: show boxes from this score on, in place of the scores chosen on the validation part.
+        pictures: whether pictures are written.
+        say: told what is being done.
+
+    Returns:
+        What was written and what failed.
+
+    Raises:
+        FileNotFoundError: if there is no bundle.
+        ValueError: for a score outside of 0 to 1.
+    """
+    if score is not None and not 0 <= score <= 1:
+        raise ValueError(f"`score` must lie between 0 and 1; received {score}")
+    bundle = Bundle.load(bundle_path)
+    folder, failed, written = Path(output), [], []
+    rows = []
+    for row, image in _found(bundle, samples_of(inputs, failed), failed, score):
+        rows.append(row)
+        counts = np.bincount(row["labels"], minlength=len(bundle.labels))
+        text = ", ".join(
+            f"{n} {label}" for n, label in zip(counts, bundle.labels, strict=True) if n
+        )
+        say(f"{row['name']}: {text or 'nothing'}")
+        if pictures:
+            drawn = draw_boxes(image, found=row, labels=bundle.labels)
+            written.append(folder / f"{Path(row['name']).with_suffix('')}.png")
+            save_png(written[-1], drawn)
+    if rows:
+        written.append(write_coco_json(folder / "boxes.json", rows, bundle.labels))
+        written.append(write_detections_csv(folder / "boxes.csv", rows, bundle.labels))
+    return Predicted(written, failed)
+
+
+def export(
+    bundle_path: str | Path,
+    formats: Sequence[str],
+    *,
+    data: str | Path | None = None,
+    check: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Add formats to a bundle's folder, and measure what a smaller one loses.
+
+    Args:
+        bundle_path: saved_models/NAME/VERSION, or saved_models/NAME for the latest.
+        formats: of tflite, float16 and int8.
+        data: images with boxes: int8 takes its ranges from one half, and the loss of F1 is
+            measured on the other.
+        check: images on which every float32 format must equal Keras.
+        say: told what is being done.
+
+    Returns:
+        The files.
+
+    Raises:
+        AgreementError: if a format fails the check.
+        ValueError: for an unknown format, or int8 without data.
+    """
+
+    def samples(bundle):
+        return annotated(data, labels=bundle.labels, fix=True).samples
+
+    return export_formats(
+        bundle_path,
+        formats,
+        samples=None if data is None else samples,
+        truths=_resized_truth,
+        score=_f1,
+        what="F1",
+        check=None if check is None else lambda bundle: list(samples_of([check], [])),
+        say=say,
+    )
+
+
+def _found(bundle, samples: Iterable[Sample], failed: list, score) -> Iterator[tuple[dict, object]]:
+    names: set[str] = set()
+    for sample in samples:
+        try:
+            check_modality(sample, bundle.preprocessor.name)
+            image = fitting(bundle, sample)
+        except DataError as error:
+            failed.append((sample.id, str(error)))
+            continue
+        found = shown(bundle, bundle.detect(image), score=score)
+        name = unused_name(sample.id, names)
+        yield {"name": name, "height": image.shape[0], "width": image.shape[1]} | found, image
+
+
+def _resized_truth(bundle: Bundle, sample: Sample) -> list[dict]:
+    """Known boxes on the image as a TFLite file sees it, stretched to its size."""
+    height, width = sample.read().image.shape[:2]
+    rows, columns = bundle.size
+    scale = np.array([columns / width, rows / height] * 2, np.float32)
+    [known] = truth([sample])
+    return [known | {"boxes": known["boxes"] * scale}]
+
+
+def _f1(bundle: Bundle, known: dict, outputs: dict) -> float:
+    """F1 of one image's boxes at the scores from which they are shown; 1 for none on none."""
+    names = ("boxes", "scores", "labels")
+    found = shown(bundle, {name: outputs[name][: outputs["count"]] for name in names})
+    [match] = matched([known], [found])
+    hits, false, missed = match.hits.sum(), match.false_positives.sum(), match.missed.sum()
+    return float(2 * hits / max(2 * hits + false + missed, 1)) if hits + false + missed else 1.0
