@@ -209,9 +209,10 @@ def test_other_levels_of_other_backbones():
     network = small(levels=("P3", "P4"), **options)
     assert network.get_layer("roi_align").strides == (8, 16)
     assert FasterRCNNCodec.of(network).anchor_sizes == ((64,), (128,), (256,))
-    stem = {"backbone_options": {"width": 4, "stem": "small"}, "levels": ("P0", "P1", "P2", "P3")}
-    network = small(shape=(32, 32, 1), anchor_sizes=[(4, 6), (8, 12), (16, 24), (32, 48), 2 * (64,)],
-                    **stem)  # fmt: skip
+    options = {"backbone_options": {"width": 4, "stem": "small"}}
+    sizes = [(4, 6), (8, 12), (16, 24), (32, 48), (64, 96)]
+    levels = ("P0", "P1", "P2", "P3")
+    network = small(shape=(32, 32, 1), levels=levels, anchor_sizes=sizes, **options)
     assert len(FasterRCNNCodec.of(network).anchors) == 6 * (32**2 + 16**2 + 8**2 + 4**2 + 2**2)
 
 

@@ -3,13 +3,14 @@
     KMED_TEST_DATA=FOLDER python tests/benchmarks/measured.py NAME [SEED]
 
 NAME is lungs, lungs-short, lungs-fcn8s, lungs-segnet, hippocampus, isbi2012, pneumonia-resnet18,
-pneumonia-alexnet, pneumonia-vgg16, mednist or tuberculosis. FOLDER/data holds the public sets as
-`cxr_lung_masks` (Montgomery and Shenzhen radiographs with lung masks, images/ and masks/; a name's
-last character tells tuberculosis), `msd_hippocampus` (Medical Segmentation Decathlon, Task04),
-`isbi2012_em` (image/ and label/), `pneumoniamnist` (MedMNIST) and `mednist_subset` (a folder for
-each class). PneumoniaMNIST has its own parts; of the others every fifth image by name is the test
-set, and one in twenty of the rest (in ten for labels) chooses the best epoch; nothing is tuned on
-the test set. The result is in runs/NAME/metrics.json and runs/NAME/report.html.
+pneumonia-alexnet, pneumonia-vgg16, mednist, tuberculosis, bccd-ssd, bccd-yolov3 or
+bccd-faster-rcnn. FOLDER/data holds the public sets as `cxr_lung_masks` (Montgomery and Shenzhen
+radiographs with lung masks, images/ and masks/; a name's last character tells tuberculosis),
+`msd_hippocampus` (Medical Segmentation Decathlon, Task04), `isbi2012_em` (image/ and label/),
+`pneumoniamnist` (MedMNIST), `mednist_subset` (a folder for each class) and `bccd` (blood cells,
+Pascal VOC). PneumoniaMNIST and BCCD have their own parts; of the others every fifth image by name
+is the test set, and one in twenty of the rest (in ten for labels) chooses the best epoch; nothing
+is tuned on the test set. The result is in runs/NAME/metrics.json and runs/NAME/report.html.
 """
 
 from __future__ import annotations
@@ -21,11 +22,21 @@ from pathlib import Path
 
 import numpy as np
 
-from kmed.applications import alexnet, fcn8s, resnet18, segnet, unet, vgg16
+from kmed.applications import (
+    alexnet,
+    faster_rcnn,
+    fcn8s,
+    resnet18,
+    segnet,
+    ssd,
+    unet,
+    vgg16,
+    yolov3,
+)
 from kmed.data import Sample, Split, discover, labelled
 from kmed.export import Bundle
 from kmed.metrics import best_rand_score, pixel_error, segments
-from kmed.tasks import classification, segmentation
+from kmed.tasks import classification, detection, segmentation
 from kmed.tasks.runs import Run
 from kmed.tasks.segmentation import Settings, WholeCase
 
@@ -53,6 +64,55 @@ PNEUMONIA = classification.Settings(
     weight_decay=1e-2,
     sampling="balanced",
     label_smoothing=0.1,
+)
+CELLS = detection.Settings(
+    name="bccd-ssd",
+    data="bccd",
+    fix=True,  # two boxes of one pixel
+    preprocessor="rgb",
+    size=(240, 320),
+    flip="all",
+    batch_size=8,
+    epochs=250,
+    learning_rate=1e-3,
+    network={"backbone_options": {"width": 24}, "extra_filters": (128,)},
+    codec={"scales": (0.09, 0.18, 0.32, 0.5, 0.7)},
+    augmentation={"zoom_out": 1.5, "crop_probability": 0.7},
+)
+CELLS_OF_YOLO = CELLS.replaced(
+    name="bccd-yolov3",
+    detector="yolov3",
+    size=(256, 320),
+    fit="letterbox",
+    epochs=170,
+    anchors="data",
+    network={
+        "backbone": "resnet18",
+        "backbone_options": {"width": 24},
+        "width": 8,
+        "objectness_prior": 0.01,
+    },
+    codec={},
+    augmentation={"jitter": 0.2, "scale": (0.7, 1.4)},
+)
+CELLS_OF_FASTER_RCNN = CELLS.replaced(
+    name="bccd-faster-rcnn",
+    detector="faster_rcnn",
+    batch_size=4,
+    epochs=80,
+    network={
+        "backbone": "resnet18",
+        "backbone_options": {"width": 16},
+        "pyramid_channels": 64,
+        "head_units": 128,
+        "anchor_sizes": (20, 40, 64, 110, 160),
+        "proposals_before": 300,
+        "proposals": 150,
+        "canonical_size": 112.0,
+    },
+    codec={},
+    loss={"proposals_before": 300, "proposals": 200, "rois": 64, "anchors": 128},
+    augmentation={"zoom_out": 1.5, "crop": "ssd", "crop_probability": 0.5},
 )
 TRAININGS = {
     "lungs": LUNGS,
@@ -122,6 +182,9 @@ TRAININGS = {
         network={"dense_units": (512, 512), "pooled_size": 1, "normalization": "batch"},
         learning_rate=3e-4,
     ),
+    "bccd-ssd": CELLS,
+    "bccd-yolov3": CELLS_OF_YOLO,
+    "bccd-faster-rcnn": CELLS_OF_FASTER_RCNN,
     "mednist": classification.Settings(
         name="mednist",
         data="mednist_subset",
@@ -147,6 +210,9 @@ TRAININGS = {
     ),
 }
 BUILDERS = {  # the others are U-Nets
+    "bccd-ssd": ssd,
+    "bccd-yolov3": yolov3,
+    "bccd-faster-rcnn": faster_rcnn,
     "lungs-fcn8s": fcn8s,
     "lungs-segnet": segnet,
     "pneumonia-resnet18": resnet18,
@@ -189,13 +255,17 @@ def main() -> None:
     if name not in TRAININGS or "KMED_TEST_DATA" not in os.environ:
         sys.exit(__doc__)
     settings = TRAININGS[name]
-    task = segmentation if isinstance(settings, Settings) else classification
+    task = {
+        Settings: segmentation,
+        classification.Settings: classification,
+        detection.Settings: detection,
+    }[type(settings)]
     if len(sys.argv) == 3:
         settings = settings.replaced(name=f"{name}-{sys.argv[2]}", seed=int(sys.argv[2]))
     root = Path(os.environ["KMED_TEST_DATA"]) / "data" / settings.data
     settings = settings.replaced(data=str(root))
     Path("runs").mkdir(exist_ok=True)
-    if root.suffix != ".npz":
+    if root.suffix != ".npz" and task is not detection:
         settings = settings.replaced(split_file=f"runs/{name}-split.json")
         if task is segmentation:
             samples = discover(root, classes=len(settings.labels))

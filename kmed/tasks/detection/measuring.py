@@ -10,7 +10,7 @@ import numpy as np
 
 from kmed.data import DataError, Sample
 from kmed.export import Bundle
-from kmed.metrics import Interval, choose_threshold, detection_report, matched
+from kmed.metrics import Interval, detection_report, matched
 from kmed.tasks.detection.data import truth
 from kmed.tasks.inputs import check_modality
 
@@ -144,25 +144,32 @@ def operating_scores(bundle: Bundle, samples: Sequence[Sample]) -> dict[str, flo
     matches = matched(known, found)
     chosen = {}
     for k, label in enumerate(bundle.labels):
-        true, scores = [], []
+        hits, false, missed = [], [], 0
         for image, reference, match in zip(found, known, matches, strict=True):
             of_class = image["labels"] == k
-            true += [1] * int((match.hits & of_class).sum())
-            scores += list(image["scores"][match.hits & of_class])
-            true += [0] * int((match.false_positives & of_class).sum())
-            scores += list(image["scores"][match.false_positives & of_class])
-            # An object that no box found counts at any score.
-            missed = int((match.missed & (reference["labels"] == k)).sum())
-            true, scores = true + [1] * missed, scores + [0.0] * missed
-        scores = np.clip(np.array(scores, np.float64), 0.0, 1.0)
-        hits = np.array(true, bool) & (scores > 0)
-        if hits.all():
-            chosen[label] = float(scores.min(initial=_NEVER))
-        elif not hits.any():
-            chosen[label] = _NEVER
-        else:
-            chosen[label] = choose_threshold(np.array(true), scores, rule="f1")
-    return {label: round(score, 6) for label, score in chosen.items()}
+            hits.append(image["scores"][match.hits & of_class])
+            false.append(image["scores"][match.false_positives & of_class])
+            missed += int((match.missed & (reference["labels"] == k)).sum())
+        hits, false = np.concatenate(hits), np.concatenate(false)
+        chosen[label] = round(_best_f1(hits, false, len(hits) + missed), 6)
+    return chosen
+
+
+def _best_f1(hits: np.ndarray, false: np.ndarray, objects: int) -> float:
+    """Score from which on the F1 of detections is largest."""
+    if not len(hits):
+        return _NEVER
+    scores = np.concatenate([hits, false])
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(order < len(hits))
+    scores = scores[order]
+    f1 = 2 * right / (np.arange(1, len(scores) + 1) + objects)
+    # Equal scores are shown together, or not at all.
+    f1[:-1][scores[:-1] == scores[1:]] = -1.0
+    best = int(f1.argmax())
+    # Halfway to the next score, so that rounding in another format moves no box across.
+    after = scores[best + 1] if best + 1 < len(scores) else scores[best]
+    return float(scores[best] + after) / 2
 
 
 def shown(bundle: Bundle, found: Found, *, score: float | None = None) -> Found:
