@@ -28,12 +28,22 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 _MARK_BY_FIXTURE = {"shared_data": "data", "goldens": "data", "run_isolated": "isolated"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for the shared data or for a process of its own is marked so."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that asks for the shared data or for a process of its own is marked so.
+
+    For several workers a file's tests are a group, which shares its trained fixtures; of the
+    catalogue's, the longest, each row is one.
+    """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for mark in {_MARK_BY_FIXTURE[name] for name in fixtures if name in _MARK_BY_FIXTURE}:
             item.add_marker(mark)
+        if config.pluginmanager.hasplugin("xdist"):
+            group = str(item.path)
+            row = getattr(item, "callspec", None) and item.callspec.params.get("row")
+            if item.path.name == "test_catalog.py" and row is not None:
+                group = f"{group} {row.name}"
+            item.add_marker(pytest.mark.xdist_group(group))
     # The longest file first: with several processes it would otherwise be the last one's work.
     items.sort(key=lambda item: item.path.name != "test_catalog.py")
 

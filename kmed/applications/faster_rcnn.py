@@ -123,6 +123,8 @@ def faster_rcnn(
     """
     check_arguments(input_shape, classes, dropout or 0.0, smallest=32, ranks=(2,))
     strides = _check(input_shape, backbone, levels, pyramid_channels, head_units)
+    single = pyramid_channels is None
+    anchor_sizes = _anchor_sizes(anchor_sizes, strides, len(strides) + (not single))
     own = None if weights == "imagenet" else weights
     options = {"weights": "imagenet"} if weights == "imagenet" else {}
     options |= backbone_options or {}
@@ -134,13 +136,12 @@ def faster_rcnn(
     )
     # The backbone's layers themselves become part of this network, under their own names.
     features = _features(trunk, backbone, levels, pyramid_channels).call(x)
-    single, maps, extra = pyramid_channels is None, list(features.values()), []
+    maps, extra = list(features.values()), []
     if not single:
         maps = list(feature_pyramid(features, pyramid_channels).values())
         # Every other pixel of the coarsest level, for large proposals.
         extra = [keras.layers.MaxPooling2D(1, strides=2, padding="same", name="fpn_pool")(maps[-1])]
 
-    anchor_sizes = _anchor_sizes(anchor_sizes, strides, len(maps + extra))
     anchors = len(anchor_sizes[0]) * len(anchor_ratios)
     objectness, offsets = region_proposal_heads(maps + extra, anchors)  # (B, A), (B, A, 4)
     propose = Proposals(

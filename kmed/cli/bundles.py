@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kmed.cli.console import asked, catalog, complain, show_metrics
+from kmed.cli.console import asked, catalog, complain, progress_bar, show_metrics
 
 BundlePath = Annotated[
     Path,
@@ -126,7 +126,9 @@ def predict(
     options = asked(
         task.predict, to=to, score=score, pictures=pictures, flips=flips, overlap=overlap
     )
-    _tell(task.predict(bundle, inputs, output=output, **options, say=typer.echo), output)
+    with progress_bar(task.predict) as bar:
+        done = task.predict(bundle, inputs, output=output, **options, **bar, say=typer.echo)
+    _tell(done, output)
 
 
 def explain(

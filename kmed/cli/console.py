@@ -59,6 +59,28 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+@contextlib.contextmanager
+def progress_bar(function: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """Show a bar for a function that tells its progress, on a terminal.
+
+    Args:
+        function: perhaps with an argument `progress`, called with the number done and of all.
+
+    Yields:
+        The argument, or nothing for a function that has none.
+    """
+    if "progress" not in inspect.signature(function).parameters:
+        yield {}
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield {"progress": lambda done, total: bar.update(task, completed=done, total=total)}
+
+
 def asked(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     """Leave out the options that were not typed, and refuse those that a task does not have.
 

@@ -23,8 +23,8 @@ class BoxComparison:
     pixels and its score within 1e-4. The order of equal scores is free. Suppression is a decision:
     a box whose score is within 1e-5 of the threshold or of the last score that was kept, which
     overlaps another detection by the threshold to within 1e-5, or in whose place the other format
-    kept another overlapping box whose score is within 1e-5 of its own, may fall to either side; such
-    detections are counted as ties, and only they are let pass.
+    kept another overlapping box whose score is within 1e-5 of its own, may fall to either side;
+    such detections are counted as ties, and only they are let pass.
 
     Args:
         postprocessing: the decoder's options, whose thresholds make the ties.

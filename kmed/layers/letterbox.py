@@ -62,4 +62,3 @@ class Letterbox(keras.layers.Layer):
     def get_config(self):
         """Arguments that rebuild the layer."""
         return super().get_config() | {"size": self.size, "value": self.value}
-

@@ -55,7 +55,7 @@ def suppress(
         lowest = ops.min(boxes, axis=(1, 2), keepdims=True)
         span = ops.max(boxes, axis=(1, 2), keepdims=True) - lowest + _APART
         boxes = boxes - lowest + ops.cast(groups, boxes.dtype)[..., None] * span
-    # TFLite's kernel finds a box without area again and again: it overlaps nothing, not even itself.
+    # TFLite's kernel finds a box without area again and again: it does not even overlap itself.
     scores = ops.where(area(boxes) > 0, scores, -1.0)
 
     def one_image(arguments):

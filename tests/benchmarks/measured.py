@@ -77,7 +77,8 @@ CELLS = detection.Settings(
     learning_rate=1e-3,
     network={"backbone_options": {"width": 24}, "extra_filters": (128,)},
     codec={"scales": (0.09, 0.18, 0.32, 0.5, 0.7)},
-    augmentation={"zoom_out": 1.5, "crop_probability": 0.7},
+    # rgb() gives -1 to 1: so large a shift of brightness leaves contrast alone to learn from.
+    augmentation={"zoom_out": 1.5, "crop_probability": 0.7, "brightness": 12.0},
 )
 CELLS_OF_YOLO = CELLS.replaced(
     name="bccd-yolov3",
@@ -99,7 +100,7 @@ CELLS_OF_FASTER_RCNN = CELLS.replaced(
     name="bccd-faster-rcnn",
     detector="faster_rcnn",
     batch_size=4,
-    epochs=80,
+    epochs=60,
     network={
         "backbone": "resnet18",
         "backbone_options": {"width": 16},

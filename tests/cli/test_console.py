@@ -37,3 +37,15 @@ def test_what_a_failing_import_writes_is_shown(capfd):
         os.write(2, b"why it failed")
         raise ImportError
     assert capfd.readouterr().err == "why it failed"
+
+
+def test_a_bar_for_what_tells_its_progress_and_nothing_for_the_rest(capsys):
+    def counting(progress=None):
+        for done in range(3):
+            progress(done + 1, 3)
+
+    with console.progress_bar(counting) as options:
+        counting(**options)
+    with console.progress_bar(lambda path: None) as options:
+        assert options == {}
+    assert capsys.readouterr().out == ""

@@ -13,11 +13,14 @@ from kmed.trainers.faster_rcnn import LOSSES, FasterRCNN
 SIZE = 64
 
 
-def make(normalization="batch", trainer=None, **options):
-    """A small trainer; on 64 pixels there are 1,023 anchors."""
+def make(normalization=None, trainer=None, **options):
+    """A small trainer; on 64 pixels there are 1,023 anchors.
+
+    Sixteen channels, since oneDNN's gradients of convolutions of fewer crash now and then.
+    """
     network = faster_rcnn(
-        input_shape=(SIZE, SIZE, 1), classes=2, backbone="resnet18", pyramid_channels=8,
-        backbone_options={"width": 8, "normalization": normalization}, head_units=16,
+        input_shape=(SIZE, SIZE, 1), classes=2, backbone="vgg11", pyramid_channels=16,
+        backbone_options={"filters": (16,) * 5, "normalization": normalization}, head_units=16,
         anchor_sizes=(8, 16, 32, 48, 64), proposals_before=30, proposals=20, canonical_size=64.0,
         **options,
     )  # fmt: skip
@@ -56,7 +59,7 @@ def test_has_the_papers_and_torchvisions_numbers():
 
 
 def test_learns_and_shares_its_weights_with_the_network():
-    trainer = make()
+    trainer = make("batch")
     images, objects = cells()
     trainer.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     before, moving = (
@@ -65,7 +68,7 @@ def test_learns_and_shares_its_weights_with_the_network():
     )
     data = tf.data.Dataset.from_tensors((images, trainer.codec.targets(objects)))
     history = trainer.fit(
-        data.repeat(30), epochs=2, verbose=0, shuffle=False, validation_data=data
+        data.repeat(20), epochs=2, verbose=0, shuffle=False, validation_data=data
     ).history
     assert set(history) == {n for name in ("loss", *LOSSES) for n in (name, f"val_{name}")}
     assert history["loss"][1] < 0.6 * history["loss"][0]
@@ -83,7 +86,7 @@ def test_learns_and_shares_its_weights_with_the_network():
 
 
 def test_frozen_norm_stays_in_training():
-    trainer = make(frozen_norm=True)
+    trainer = make("batch", frozen_norm=True)
     images, objects = cells()
     trainer.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
     norm = [n for n in trainer.network.layers if isinstance(n, keras.layers.BatchNormalization)]
@@ -96,7 +99,7 @@ def test_frozen_norm_stays_in_training():
 
 def test_the_losses_are_torchvisions_over_all_sampled():
     # So many samples that everything is chosen and nothing is left to chance.
-    trainer = make("instance", {"anchors": 100_000, "anchor_share": 0.5, "rois": 1000})
+    trainer = make(None, {"anchors": 100_000, "anchor_share": 0.5, "rois": 1000})
     images, objects = cells()
     codec, network = trainer.codec, trainer.network
     losses = trainer.losses_of(images, codec.targets(objects), 0, training=False)
@@ -127,7 +130,7 @@ def head_samples(trainer, images, objects, step=0):
 
 
 def test_the_head_sees_a_quarter_of_positives_and_the_objects_themselves():
-    trainer = make("instance")
+    trainer = make()
     images, objects = cells()
     boxes, y_true = head_samples(trainer, images, objects)
     assert boxes.shape == (4, 16, 4) and y_true.shape == (4, 16, 6)
@@ -136,7 +139,7 @@ def test_the_head_sees_a_quarter_of_positives_and_the_objects_themselves():
     assert positive.sum(axis=1).max() <= 4 and not positive[3].any()
     assert y_true[..., 5].sum() == pytest.approx(4)  # the weights' mean over images is 1
     # A random network proposes nothing useful: what is positive are mostly objects, exactly.
-    wide = make("instance", {"rois": 40, "roi_share": 1.0})
+    wide = make(None, {"rois": 40, "roi_share": 1.0})
     boxes, y_true = head_samples(wide, images, objects)
     for i in range(3):
         for box, label in zip(objects["boxes"][i], objects["labels"][i], strict=True):
@@ -150,7 +153,7 @@ def test_the_head_sees_a_quarter_of_positives_and_the_objects_themselves():
 def test_samples_follow_from_seed_step_and_place():
     images, objects = cells()
     same = {"boxes": objects["boxes"][[0, 0, 0, 0]], "labels": objects["labels"][[0, 0, 0, 0]]}
-    trainer = make("instance")
+    trainer = make()
     boxes, y_true = head_samples(trainer, images[[0, 0, 0, 0]], same)
     again, _ = head_samples(trainer, images[[0, 0, 0, 0]], same)
     np.testing.assert_array_equal(boxes, again)
@@ -163,20 +166,20 @@ def test_samples_follow_from_seed_step_and_place():
 
 
 def test_the_heads_loss_does_not_move_the_proposals():
-    trainer = make("instance")
+    trainer = make()
     images, objects = cells()
     with tf.GradientTape() as tape:
         losses = trainer.losses_of(images, trainer.codec.targets(objects), 0, training=True)
         loss = losses["roi_classes"] + losses["roi_boxes"]
     layer = trainer.network.get_layer
-    sources = [layer(n).kernel.value for n in ("rpn_offsets", "rpn_objectness", "stem_conv")]
+    sources = [layer(n).kernel.value for n in ("rpn_offsets", "rpn_objectness", "block1_conv1")]
     moved, scored, stem = tape.gradient(loss, sources)
     assert moved is None and scored is None and np.abs(stem).max() > 0
 
 
 def test_mixed_precision_scales_the_loss():
     keras.config.set_dtype_policy("mixed_float16")
-    trainer = make("instance")
+    trainer = make()
     images, objects = cells()
     trainer.compile(keras.optimizers.SGD(0.01), jit_compile=False)
     assert isinstance(trainer.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -199,8 +202,8 @@ def on_devices(devices, path):
 
     with strategy(devices).scope():
         keras.utils.set_random_seed(1)
-        trainer = make("instance")
-        trainer.compile(keras.optimizers.SGD(0.02, momentum=0.9), jit_compile=False)
+        trainer = make()
+        trainer.compile(keras.optimizers.SGD(0.005, momentum=0.9), jit_compile=False)
     images, objects = cells(7)
     # Batches of four and of three, which two replicas share as 2 + 2 and 2 + 1.
     data = tf.data.Dataset.from_tensor_slices((images, objects)).batch(4)

@@ -43,6 +43,11 @@ class Settings(TrainingSettings):
     anchors: str = setting("paper", "paper, or data: k-means of the training boxes (yolov3 alone)")
     codec: dict = setting({}, "further arguments of the detector's codec")
     loss: dict = setting({}, "further arguments of the detector's loss or trainer")
+    suppression: dict = setting(
+        {},
+        "of the bundle in place of the codec's own: score_threshold, iou_threshold, "
+        "max_detections, soft_sigma, class_agnostic",
+    )
     augmentation: dict = setting(
         {}, "arguments of kmed.data.BoxAugmentation in place of the detector's own"
     )

@@ -159,7 +159,12 @@ def train(
         prepare,
         trained,
         labels=labels,
-        decoder=DetectionDecoder(codec, settings.size, letterbox=settings.fit == "letterbox"),
+        decoder=DetectionDecoder(
+            codec,
+            settings.size,
+            letterbox=settings.fit == "letterbox",
+            options=settings.suppression,
+        ),
         fit=settings.fit,
         size=settings.size,
         metadata={"task": "detection", "detector": settings.detector}

@@ -92,6 +92,7 @@ def predict(
     output: str | Path = "findings",
     score: float | None = None,
     pictures: bool = True,
+    progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Predicted:
     """Find the objects of files, or folders of files; what can't be read is left out and named.
@@ -104,6 +105,7 @@ def predict(
         output: folder for boxes.json (COCO), boxes.csv and a picture of each image.
         score: show boxes from this score on, in place of the scores chosen on the validation part.
         pictures: whether pictures are written.
+        progress: called with the number of images done and of all.
         say: told what is being done.
 
     Returns:
@@ -118,7 +120,8 @@ def predict(
     bundle = Bundle.load(bundle_path)
     folder, failed, written = Path(output), [], []
     rows = []
-    for row, image in _found(bundle, samples_of(inputs, failed), failed, score):
+    samples = list(samples_of(inputs, failed))
+    for row, image in _found(bundle, samples, failed, score, progress):
         rows.append(row)
         counts = np.bincount(row["labels"], minlength=len(bundle.labels))
         text = ", ".join(
@@ -176,9 +179,13 @@ def export(
     )
 
 
-def _found(bundle, samples: Iterable[Sample], failed: list, score) -> Iterator[tuple[dict, object]]:
+def _found(
+    bundle: Bundle, samples: Sequence[Sample], failed: list, score, progress
+) -> Iterator[tuple[dict, np.ndarray]]:
     names: set[str] = set()
-    for sample in samples:
+    for done, sample in enumerate(samples):
+        if progress:
+            progress(done, len(samples))
         try:
             check_modality(sample, bundle.preprocessor.name)
             image = fitting(bundle, sample)
@@ -188,6 +195,8 @@ def _found(bundle, samples: Iterable[Sample], failed: list, score) -> Iterator[t
         found = shown(bundle, bundle.detect(image), score=score)
         name = unused_name(sample.id, names)
         yield {"name": name, "height": image.shape[0], "width": image.shape[1]} | found, image
+    if progress:
+        progress(len(samples), len(samples))
 
 
 def _resized_truth(bundle: Bundle, sample: Sample) -> list[dict]:

@@ -2,6 +2,7 @@ import math
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kmed.data import Objects
@@ -48,7 +49,7 @@ def test_average_precision_is_logged_when_it_is_its_turn():
         logs = {}
         judge.on_epoch_end(epoch, logs)
         logged.append(logs["val_ap50"])
-    assert math.isnan(logged[0]) and logged[1:] == [1.0, 1.0]
+    assert math.isnan(logged[0]) and logged[1:] == pytest.approx([1.0, 1.0])
 
 
 def test_other_callbacks_see_what_was_judged():
@@ -59,4 +60,4 @@ def test_other_callbacks_see_what_was_judged():
     )
     data = tf.data.Dataset.from_tensors((ROWS, ROWS))
     history = network.fit(data, shuffle=False, verbose=0, callbacks=[judge])
-    assert history.history["val_ap50"] == [1.0]
+    assert history.history["val_ap50"] == pytest.approx([1.0])

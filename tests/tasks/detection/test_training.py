@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmed.applications import faster_rcnn, ssd, yolov3_tiny
+from kmed.applications import faster_rcnn, ssd, yolov3, yolov3_tiny
 from kmed.data import DataError
 from kmed.export import Bundle
 from kmed.tasks.detection import Settings, train
@@ -199,3 +199,90 @@ def _weights(path):
             )
         )
     return found
+
+
+OVERFITTED = {
+    "ssd": (
+        ssd,
+        {
+            "network": {"backbone_options": {"width": 24}, "extra_filters": (128,)},
+            "codec": {"scales": (0.09, 0.18, 0.32, 0.5, 0.7)},
+        },
+    ),
+    "yolov3": (
+        yolov3,
+        {
+            "network": {
+                "backbone": "resnet18",
+                "backbone_options": {"width": 24},
+                "width": 8,
+                "objectness_prior": 0.01,
+            },
+            "anchors": "data",
+            "fit": "letterbox",
+            "size": (256, 320),
+        },
+    ),
+    "faster_rcnn": (
+        faster_rcnn,
+        {
+            "network": {
+                "backbone": "resnet18",
+                "backbone_options": {"width": 16},
+                "pyramid_channels": 64,
+                "head_units": 128,
+                "anchor_sizes": (20, 40, 64, 110, 160),
+                "proposals_before": 300,
+                "proposals": 150,
+                "canonical_size": 112.0,
+            },
+            "loss": {"proposals_before": 300, "proposals": 200, "rois": 64, "anchors": 128},
+        },
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", OVERFITTED)
+def test_overfits_eight_images_of_blood_cells(detector, shared_data, tmp_path):
+    """Each detector learns eight images by heart: every object found before any false one."""
+    import keras
+
+    from kmed.data import detection_training_batches
+    from kmed.metrics import coco_average_precision
+    from kmed.tasks import inputs
+    from kmed.tasks.detection import data
+    from kmed.tasks.detection.judging import Detecting
+    from kmed.tasks.detection.networks import build, codec_of, compiled
+
+    builder, options = OVERFITTED[detector]
+    steps = 600
+    settings = Settings(
+        detector=detector,
+        data=str(shared_data / "data" / "bccd"),
+        fix=True,
+        preprocessor="rgb",
+        run_dir=str(tmp_path),
+        **{"size": (240, 320)} | options,
+    )
+    keras.utils.set_random_seed(0)
+    found = data.open_data(settings, say=str)
+    samples = found.split.train[:8]
+    cases = data.cache(settings, inputs.preprocessor(settings, 3)).cases(samples)
+    objects = [
+        data.objects_in_frame(sample, case, settings)
+        for sample, case in zip(samples, cases, strict=True)
+    ]
+    network = build(builder, settings, 3, len(found.labels))
+    codec = codec_of(network, settings, objects)
+    fitted = compiled(network, codec, settings, steps)
+    batches, _ = detection_training_batches(
+        cases, objects, targets=codec.targets, batch_size=8, epochs=steps
+    )
+    fitted.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
+    # Cells overlap: suppression at 0.45 would take some of the reference's own boxes.
+    codec.postprocessing = dict(codec.postprocessing) | {"iou_threshold": 0.7}
+    detections = Detecting(network, codec)([case.image() for case in cases])
+    truth = [{"boxes": one.boxes, "labels": one.labels} for one in objects]
+    scores = coco_average_precision(truth, detections, found.labels)
+    assert scores["all"]["ap50"] > 0.9999
