@@ -71,7 +71,7 @@ def test_learns_and_shares_its_weights_with_the_network():
         data.repeat(20), epochs=2, verbose=0, shuffle=False, validation_data=data
     ).history
     assert set(history) == {n for name in ("loss", *LOSSES) for n in (name, f"val_{name}")}
-    assert history["loss"][1] < 0.6 * history["loss"][0]
+    assert history["loss"][1] < 0.75 * history["loss"][0]
     parts = sum(history[name][0] for name in LOSSES)
     assert parts == pytest.approx(history["loss"][0], rel=1e-4)
     # Joint training: every weight moves, of backbone, pyramid, proposals and head.

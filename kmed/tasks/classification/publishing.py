@@ -1,15 +1,14 @@
-"""What a measured classifier leaves for people: report, table of cases, explanations, card."""
+"""What a measured classifier leaves for people: report, table of cases, explanations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kmed.data import Sample
-from kmed.export import Bundle, latency, versions
+from kmed.export import Bundle, versions
 from kmed.export.card import LIMITS
 from kmed.metrics import decision_confidence
 from kmed.results import save_png, write_report
@@ -22,54 +21,9 @@ from kmed.results.classification_curves import (
 )
 from kmed.tasks.classification.measuring import Measured, example_cases
 from kmed.tasks.explaining import explained
-from kmed.tasks.exporting import compare_formats
-from kmed.tasks.records import card, metrics_json, plain_facts, write_csv, write_json
+from kmed.tasks.records import metrics_json, write_csv, write_json
 
-_CARD_MEASURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece")
-
-
-def publish(
-    bundle: Bundle,
-    measured: Measured,
-    facts: dict,
-    *,
-    saved_models: str | Path,
-    folder: Path,
-    samples: Sequence[Sample],
-    log: Sequence[dict],
-    say: Callable[[str], None],
-) -> tuple[Path, Path]:
-    """Export a bundle with its card, compare its formats, and write the report.
-
-    Args:
-        bundle: what was measured.
-        measured: the measures.
-        facts: data, split, seed and training; see `kmed.tasks.runs.run_facts`.
-        saved_models: root of the exported bundles.
-        folder: where report.html, metrics.json and cases.csv go.
-        samples: images on which the formats are compared.
-        log: rows of the training's log.
-        say: told what is being done.
-
-    Returns:
-        The bundle's folder and the report.
-
-    Raises:
-        AgreementError: if a format gives another label than Keras.
-    """
-    path = bundle.save(saved_models, card=card(facts, measured.summary, _CARD_MEASURES))
-    compare_formats(path, samples, say)
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: {' or '.join(bundle.labels)}",
-        facts=plain_facts(facts) | {"bundle version": path.name},
-        log=log,
-        times=latency(path),
-        explanations=path / "explanations",
-    )
-    return path, report
+CARD_MEASURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece")
 
 
 def write_measures(
@@ -81,7 +35,7 @@ def write_measures(
     facts: dict,
     log: Sequence[dict] | None = None,
     times: Sequence[dict] | None = None,
-    explanations: Path | None = None,
+    pictures_folder: Path | None = None,
 ) -> Path:
     """Write report.html, metrics.json and cases.csv. Images are numbered, not named.
 
@@ -93,7 +47,7 @@ def write_measures(
         facts: names and values for the report's head.
         log: rows of the training's log, for the curves.
         times: rows of `kmed.export.latency`.
-        explanations: folder for the pictures of some images and what speaks for their label.
+        pictures_folder: for the pictures of some images and what speaks for their label.
 
     Returns:
         The report.
@@ -109,7 +63,7 @@ def write_measures(
         text = f"{caption} (image {i + 1}): says {says or 'none'}, is {true or 'none'}"
         pictures.append((text, picture))
         name = f"{caption.replace(' ', '_')}_{i + 1}.png"
-        save_png((explanations or folder / "explanations") / name, picture)
+        save_png((pictures_folder or folder / "explanations") / name, picture)
     rows = [
         case_row(bundle, f"image {i + 1}", label, probabilities)
         | {"truth": label_text(bundle, truth)}

@@ -19,9 +19,10 @@ from kmed.tasks.classification import data
 from kmed.tasks.classification.calibrating import calibrated_decoder
 from kmed.tasks.classification.measuring import measure
 from kmed.tasks.classification.networks import Builder, build, compile_network, train_head_only
-from kmed.tasks.classification.publishing import publish
+from kmed.tasks.classification.publishing import CARD_MEASURES, write_measures
 from kmed.tasks.classification.settings import Settings
 from kmed.tasks.progress import tenths
+from kmed.tasks.publishing import publish
 from kmed.tasks.runs import Run, claim, run_facts, validation_batch
 from kmed.trainers.checkpoints import Checkpoints
 
@@ -124,10 +125,14 @@ def train(
         bundle,
         measured,
         facts,
+        write_measures,
+        title=f"{bundle.name}: {' or '.join(bundle.labels)}",
+        measures=CARD_MEASURES,
         saved_models=settings.saved_models,
         folder=settings.run_folder,
         samples=split.test,
         log=[row | {"epoch": i} for i, row in enumerate(_rows(phases), start=1)],
+        pictures="explanations",
         say=say,
     )
     return Run(bundle_path, report_path, measured.summary, split)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmed.data import DataError, Sample, Split, fingerprint, labelled
+from kmed.data import DataError, Sample, labelled
 from kmed.export import Bundle
 from kmed.tasks.classification.measuring import measure
 from kmed.tasks.classification.publishing import case_row, write_measures
@@ -15,10 +15,9 @@ from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality
 from kmed.tasks.predictions import Predicted, samples_of
 from kmed.tasks.progress import tenths
+from kmed.tasks.publishing import part_of, write_evaluation
 from kmed.tasks.records import write_csv, write_json
 from kmed.uncertainty import test_time_augmentation
-
-_PARTS = ("train", "validation", "test")
 
 
 def evaluate(
@@ -57,35 +56,14 @@ def evaluate(
         FileNotFoundError: if there is no bundle.
         ValueError: for an unknown part.
     """
-    if part not in _PARTS:
-        raise ValueError(f"`part` must be train, validation or test; received {part!r}")
     bundle = with_flips(Bundle.load(bundle_path)) if flips else Bundle.load(bundle_path)
     found = labelled(
         data, kind=bundle.decoder.kind, labels=bundle.labels, table=table, label=label,
         patient=patient,
     )  # fmt: skip
-    samples: Sequence[Sample] = found.samples
-    if split_file is not None:
-        samples = getattr(Split.load(split_file, samples), part)
-    elif found.split is not None:
-        samples = getattr(found.split, part)
-        say(f"the data set's own {part} part")
-    folder = Path(output or f"evaluation-{bundle.name}")
-    say(f"{len(samples)} images")
+    samples = part_of(found.samples, found.split, split_file, part, say=say)
     measured = measure(bundle, samples, progress=tenths(say, "measured"))
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: evaluation",
-        facts={
-            "images": len(samples),
-            "patients": len({sample.patient for sample in samples}),
-            "data fingerprint": fingerprint(samples)[:16],
-        },
-    )
-    say(f"report: {report}")
-    return measured.summary
+    return write_evaluation(bundle, measured, samples, write_measures, output=output, say=say)
 
 
 def predict(

@@ -1,14 +1,13 @@
-"""What a measured detector leaves for people: report, pictures, table of boxes, card."""
+"""What a measured detector leaves for people: report, pictures, table of boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kmed.data import Sample
-from kmed.export import Bundle, latency, versions
+from kmed.export import Bundle, versions
 from kmed.export.card import LIMITS
 from kmed.metrics import matched
 from kmed.results import save_png, write_coco_json, write_detections_csv, write_report
@@ -16,55 +15,11 @@ from kmed.results.boxes import draw_boxes
 from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.worst_boxes import worst_cases, worst_sheet
 from kmed.tasks.detection.measuring import Measured, shown
-from kmed.tasks.exporting import compare_formats
-from kmed.tasks.records import card, metrics_json, plain_facts, write_json
+from kmed.tasks.records import metrics_json, write_json
 
-_CARD_MEASURES = ("ap50", "ap", "froc", "sensitivity", "precision")
+CARD_MEASURES = ("ap50", "ap", "froc", "sensitivity", "precision")
 _SHOWN = 6  # images with their boxes in the report
 _WORST = 12
-
-
-def publish(
-    bundle: Bundle,
-    measured: Measured,
-    facts: dict,
-    *,
-    saved_models: str | Path,
-    folder: Path,
-    samples: Sequence[Sample],
-    log: Sequence[dict],
-    say: Callable[[str], None],
-) -> tuple[Path, Path]:
-    """Export a bundle with its card, compare its formats, and write the report.
-
-    Args:
-        bundle: what was measured.
-        measured: the measures.
-        facts: data, split, seed and training; see `kmed.tasks.runs.run_facts`.
-        saved_models: root of the exported bundles.
-        folder: where report.html, metrics.json and the pictures go.
-        samples: images on which the formats are compared.
-        log: rows of the training's log.
-        say: told what is being done.
-
-    Returns:
-        The bundle's folder and the report.
-
-    Raises:
-        AgreementError: if a format finds other boxes than Keras.
-    """
-    path = bundle.save(saved_models, card=card(facts, measured.summary, _CARD_MEASURES))
-    compare_formats(path, samples, say)
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: {', '.join(bundle.labels)}",
-        facts=plain_facts(facts) | {"bundle version": path.name},
-        log=log,
-        times=latency(path),
-    )
-    return path, report
 
 
 def write_measures(
@@ -76,6 +31,7 @@ def write_measures(
     facts: dict,
     log: Sequence[dict] | None = None,
     times: Sequence[dict] | None = None,
+    pictures_folder: Path | None = None,
 ) -> Path:
     """Write report.html, metrics.json, the boxes found, and pictures. Images are numbered.
 
@@ -87,13 +43,14 @@ def write_measures(
         facts: names and values for the report's head.
         log: rows of the training's log, for the curves.
         times: rows of `kmed.export.latency`.
+        pictures_folder: for the pictures; by default pictures within the folder.
 
     Returns:
         The report.
     """
     pictures = _pictures(bundle, measured)
     for i, (_, picture) in enumerate(pictures, start=1):
-        save_png(folder / "pictures" / f"{i:02d}.png", picture)
+        save_png((pictures_folder or folder / "pictures") / f"{i:02d}.png", picture)
     rows = [
         {"name": f"image {i}", "height": image.shape[0], "width": image.shape[1]} | found
         for i, (image, found) in enumerate(_images(measured), start=1)

@@ -19,9 +19,10 @@ from kmed.tasks.detection import data
 from kmed.tasks.detection.judging import Detecting, ValidationAP
 from kmed.tasks.detection.measuring import measure, operating_scores
 from kmed.tasks.detection.networks import Builder, augmentation, build, codec_of, compiled
-from kmed.tasks.detection.publishing import publish
+from kmed.tasks.detection.publishing import CARD_MEASURES, write_measures
 from kmed.tasks.detection.settings import Settings
 from kmed.tasks.progress import tenths
+from kmed.tasks.publishing import publish
 from kmed.tasks.runs import Run, claim, run_facts, validation_batch
 from kmed.trainers.box_pictures import BoxPictures
 from kmed.trainers.checkpoints import Checkpoints
@@ -184,6 +185,9 @@ def train(
         bundle,
         measured,
         facts,
+        write_measures,
+        title=f"{bundle.name}: {', '.join(bundle.labels)}",
+        measures=CARD_MEASURES,
         saved_models=settings.saved_models,
         folder=settings.run_folder,
         samples=split.test,

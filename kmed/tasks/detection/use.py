@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmed.data import DataError, Sample, Split, annotated, fingerprint
+from kmed.data import DataError, Sample, annotated
 from kmed.export import Bundle
 from kmed.metrics import matched
 from kmed.results import save_png, write_coco_json, write_detections_csv
@@ -19,8 +19,7 @@ from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality
 from kmed.tasks.predictions import Predicted, samples_of, unused_name
 from kmed.tasks.progress import tenths
-
-_PARTS = ("train", "validation", "test")
+from kmed.tasks.publishing import part_of, write_evaluation
 
 
 def evaluate(
@@ -57,32 +56,11 @@ def evaluate(
         FileNotFoundError: if there is no bundle.
         ValueError: for an unknown part.
     """
-    if part not in _PARTS:
-        raise ValueError(f"`part` must be train, validation or test; received {part!r}")
     bundle = Bundle.load(bundle_path)
     found = annotated(data, format=format, labels=bundle.labels, patient=patient, fix=fix)
-    samples: Sequence[Sample] = found.samples
-    if split_file is not None:
-        samples = getattr(Split.load(split_file, samples), part)
-    elif found.split is not None:
-        samples = getattr(found.split, part)
-        say(f"the data set's own {part} part")
-    folder = Path(output or f"evaluation-{bundle.name}")
-    say(f"{len(samples)} images")
+    samples = part_of(found.samples, found.split, split_file, part, say=say)
     measured = measure(bundle, samples, progress=tenths(say, "measured"))
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: evaluation",
-        facts={
-            "images": len(samples),
-            "patients": len({sample.patient for sample in samples}),
-            "data fingerprint": fingerprint(samples)[:16],
-        },
-    )
-    say(f"report: {report}")
-    return measured.summary
+    return write_evaluation(bundle, measured, samples, write_measures, output=output, say=say)
 
 
 def predict(

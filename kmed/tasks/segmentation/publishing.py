@@ -1,70 +1,21 @@
-"""What a measured bundle leaves for people: report, table of cases, overlays, model card."""
+"""What a measured bundle leaves for people: report, table of cases, overlays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kmed.data import Sample
-from kmed.export import Bundle, latency, versions
+from kmed.export import Bundle, versions
 from kmed.export.card import LIMITS
 from kmed.results import montage, overlay, save_png, write_report
-from kmed.tasks.exporting import compare_formats
-from kmed.tasks.records import card, metrics_json, plain_facts, write_csv, write_json
+from kmed.tasks.records import metrics_json, write_csv, write_json
 from kmed.tasks.segmentation.measuring import Measured, example_cases
 from kmed.tasks.segmentation.whole_case import WholeCase
 
-_SHOWN_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice")
-
-
-def publish(
-    bundle: Bundle,
-    measured: Measured,
-    facts: dict,
-    *,
-    saved_models: str | Path,
-    folder: Path,
-    samples: Sequence[Sample],
-    log: Sequence[dict],
-    say: Callable[[str], None],
-) -> tuple[Path, Path]:
-    """Export a bundle with its card, compare its formats, and write the report.
-
-    Args:
-        bundle: what was measured.
-        measured: the measures.
-        facts: data, split, seed and training; see `training.train`.
-        saved_models: root of the exported bundles.
-        folder: where report.html, metrics.json and cases.csv go.
-        samples: cases on which the formats are compared.
-        log: rows of the training's log.
-        say: told what is being done.
-
-    Returns:
-        The bundle's folder and the report.
-
-    Raises:
-        AgreementError: if a format gives another mask than Keras.
-    """
-    path = bundle.save(
-        saved_models,
-        card=card(facts, measured.summary, _SHOWN_MEASURES),
-        tflite=bundle.size is not None,
-    )
-    compare_formats(path, samples, say)
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: segmentation of {', '.join(bundle.labels[1:])}",
-        facts=plain_facts(facts) | {"bundle version": path.name},
-        log=log,
-        times=latency(path),
-        overlays=path / "overlays",
-    )
-    return path, report
+CARD_MEASURES = ("dice", "iou", "hd95_mm", "surface_dice")
 
 
 def write_measures(
@@ -76,7 +27,7 @@ def write_measures(
     facts: dict,
     log: Sequence[dict] | None = None,
     times: Sequence[dict] | None = None,
-    overlays: Path | None = None,
+    pictures_folder: Path | None = None,
 ) -> Path:
     """Write report.html, metrics.json and cases.csv. Cases are numbered, not named.
 
@@ -88,7 +39,7 @@ def write_measures(
         facts: names and values for the report's head.
         log: rows of the training's log, for the curves.
         times: rows of `kmed.export.latency`.
-        overlays: folder for the pictures of the worst, the median and the best case.
+        pictures_folder: for the pictures of the worst, the median and the best case.
 
     Returns:
         The report.
@@ -98,7 +49,7 @@ def write_measures(
     for what, case in example_cases(measured):
         picture = _picture(segment, case["sample"])
         pictures.append((f"{what} case ({numbers[id(case)]}), Dice {case['dice']:.3f}", picture))
-        save_png((overlays or folder / "overlays") / f"{what}.png", picture)
+        save_png((pictures_folder or folder / "overlays") / f"{what}.png", picture)
     cases = [case | {"name": f"case {numbers[id(case)]}"} for case in measured.cases]
     write_csv(folder / "cases.csv", [_case_row(case) for case in cases])
     write_json(folder / "metrics.json", metrics_json(measured.summary))
@@ -150,5 +101,5 @@ def _lead(measured: Measured) -> str:
 def _case_row(case: dict) -> dict:
     row = {"name": case["name"], "dice": case["dice"]}
     for name, values in case["classes"].items():
-        row |= {f"{name} {measure}": values[measure] for measure in _SHOWN_MEASURES}
+        row |= {f"{name} {measure}": values[measure] for measure in CARD_MEASURES}
     return row

@@ -18,11 +18,12 @@ from kmed.export import Bundle
 from kmed.losses import median_frequency_weights
 from kmed.tasks import inputs
 from kmed.tasks.progress import tenths
+from kmed.tasks.publishing import publish
 from kmed.tasks.runs import Run, claim, run_facts, validation_batch
 from kmed.tasks.segmentation import data
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.networks import Builder, compile_network, inference_network
-from kmed.tasks.segmentation.publishing import publish
+from kmed.tasks.segmentation.publishing import CARD_MEASURES, write_measures
 from kmed.tasks.segmentation.settings import Settings
 from kmed.trainers.checkpoints import Checkpoints
 
@@ -159,10 +160,14 @@ def train(
         bundle,
         measured,
         facts,
+        write_measures,
+        title=f"{bundle.name}: segmentation of {', '.join(bundle.labels[1:])}",
+        measures=CARD_MEASURES,
         saved_models=settings.saved_models,
         folder=settings.run_folder,
         samples=split.test,
         log=checkpoints.rows,
+        pictures="overlays",
         say=say,
     )
     return Run(bundle_path, report_path, measured.summary, split)

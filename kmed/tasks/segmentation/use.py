@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmed.data import DataError, Sample, Split, discover, fingerprint
+from kmed.data import DataError, Sample, discover
 from kmed.export import Bundle
 from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
@@ -16,6 +16,7 @@ from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality
 from kmed.tasks.predictions import Predicted, samples_of, unused_name
 from kmed.tasks.progress import tenths
+from kmed.tasks.publishing import part_of, write_evaluation
 from kmed.tasks.segmentation.measuring import measure
 from kmed.tasks.segmentation.publishing import write_measures
 from kmed.tasks.segmentation.whole_case import WholeCase
@@ -56,28 +57,11 @@ def evaluate(
     """
     bundle = Bundle.load(bundle_path)
     samples = discover(data, classes=len(bundle.labels), patient=patient)
-    if split_file is not None:
-        if part not in ("train", "validation", "test"):
-            raise ValueError(f"`part` must be train, validation or test; received {part!r}")
-        samples = list(getattr(Split.load(split_file, samples), part))
-    folder = Path(output or f"evaluation-{bundle.name}")
-    say(f"{len(samples)} images")
+    samples = part_of(samples, None, split_file, part, say=say)
     measured = measure(
         bundle, samples, overlap=overlap, flips=flips, progress=tenths(say, "measured")
     )
-    report = write_measures(
-        bundle,
-        measured,
-        folder,
-        title=f"{bundle.name}: evaluation",
-        facts={
-            "images": len(samples),
-            "patients": len({sample.patient for sample in samples}),
-            "data fingerprint": fingerprint(samples)[:16],
-        },
-    )
-    say(f"report: {report}")
-    return measured.summary
+    return write_evaluation(bundle, measured, samples, write_measures, output=output, say=say)
 
 
 def predict(
