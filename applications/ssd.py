@@ -10,10 +10,16 @@ Liu, Anguelov, Erhan, Szegedy, Reed, Fu, Berg: SSD: Single Shot MultiBox Detecto
 data are Pascal VOC XML, COCO JSON, YOLO text files, a CSV table of boxes, or masks. Blood cells of
 BCCD, from random weights on two cores:
 
-    python applications/ssd.py --data bccd --model ssd --name cells --preprocessor rgb @BCCD@
+    python applications/ssd.py --data bccd --model ssd --name cells --size 240,320 --epochs 250 \
+        --set fix=true --set flip=all --set 'network.backbone_options={"width": 24}' \
+        --set 'network.extra_filters=[128]' --set 'codec.scales=[0.09,0.18,0.32,0.5,0.7]' \
+        --set 'augmentation={"zoom_out": 1.5, "crop_probability": 0.7, "brightness": 12}'
 
-It gives the bundle saved_models/NAME/VERSION, and in runs/NAME a report, pictures, curves and
-checkpoints.
+It gives AP50 0.883 on the 72 test images (platelets 0.842, red cells 0.827, white cells 0.981)
+after half an hour.
+
+A training gives the bundle saved_models/NAME/VERSION, and in runs/NAME a report, pictures, curves
+and checkpoints.
 """
 
 from kmed.cli import program

@@ -1,5 +1,6 @@
 """Findings for people and for other systems: overlays, label files, curves, the HTML report."""
 
+from kmed.results.boxes import box_sheet, draw_boxes
 from kmed.results.classification_curves import (
     confusion_figure,
     precision_recall_figure,
@@ -8,16 +9,22 @@ from kmed.results.classification_curves import (
     roc_figure,
 )
 from kmed.results.curves import training_curves
+from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.detection_files import write_coco_json, write_detections_csv
 from kmed.results.findings import longest_extent_mm, quantities, write_findings
 from kmed.results.heatmap import heatmap, heatmap_montage
 from kmed.results.overlay import choose_slices, encode_png, montage, overlay, save_png
 from kmed.results.report import write_report
+from kmed.results.worst_boxes import worst_cases, worst_sheet
 
 __all__ = [
+    "box_sheet",
     "choose_slices",
     "confusion_figure",
+    "detection_precision_figure",
+    "draw_boxes",
     "encode_png",
+    "froc_figure",
     "heatmap",
     "heatmap_montage",
     "longest_extent_mm",
@@ -30,6 +37,8 @@ __all__ = [
     "roc_figure",
     "save_png",
     "training_curves",
+    "worst_cases",
+    "worst_sheet",
     "write_coco_json",
     "write_detections_csv",
     "write_findings",

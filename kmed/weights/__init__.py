@@ -7,11 +7,19 @@ from pathlib import Path
 
 import keras
 
+from kmed.weights.darknet import load_darknet
 from kmed.weights.fit import HEADS, Fit
 from kmed.weights.keras_applications import FILES, load_imagenet, load_keras_applications
 from kmed.weights.torchvision import Names, load_torchvision
 
-__all__ = ["Fit", "load", "load_imagenet", "load_keras_applications", "load_torchvision"]
+__all__ = [
+    "Fit",
+    "load",
+    "load_darknet",
+    "load_imagenet",
+    "load_keras_applications",
+    "load_torchvision",
+]
 
 
 def load(

@@ -10,10 +10,17 @@ import numpy as np
 from kmed.export import Bundle, versions
 from kmed.export.card import LIMITS
 from kmed.metrics import matched
-from kmed.results import save_png, write_coco_json, write_detections_csv, write_report
-from kmed.results.boxes import draw_boxes
-from kmed.results.detection_curves import detection_precision_figure, froc_figure
-from kmed.results.worst_boxes import worst_cases, worst_sheet
+from kmed.results import (
+    detection_precision_figure,
+    draw_boxes,
+    froc_figure,
+    save_png,
+    worst_cases,
+    worst_sheet,
+    write_coco_json,
+    write_detections_csv,
+    write_report,
+)
 from kmed.tasks.detection.measuring import Measured, shown
 from kmed.tasks.records import metrics_json, write_json
 

@@ -13,7 +13,7 @@ import numpy as np
 from kmed import distribute
 from kmed.data import detection_training_batches, detection_validation_batches
 from kmed.export import Bundle, DetectionDecoder
-from kmed.results.boxes import box_sheet
+from kmed.results import box_sheet
 from kmed.tasks import inputs
 from kmed.tasks.detection import data
 from kmed.tasks.detection.judging import Detecting, ValidationAP

@@ -10,8 +10,7 @@ import numpy as np
 from kmed.data import DataError, Sample, annotated
 from kmed.export import Bundle
 from kmed.metrics import matched
-from kmed.results import save_png, write_coco_json, write_detections_csv
-from kmed.results.boxes import draw_boxes
+from kmed.results import draw_boxes, save_png, write_coco_json, write_detections_csv
 from kmed.tasks.detection.data import truth
 from kmed.tasks.detection.measuring import fitting, measure, shown
 from kmed.tasks.detection.publishing import write_measures
