@@ -1,7 +1,7 @@
 """Architectures: one function each, which returns a functional keras.Model."""
 
 from kmed.applications.alexnet import alexnet
-from kmed.applications.faster_rcnn import faster_rcnn
+from kmed.applications.faster_rcnn import faster_rcnn, faster_rcnn_vgg16
 from kmed.applications.fcn import fcn8s, fcn16s, fcn32s, fcn_resnet50, fcn_resnet101
 from kmed.applications.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from kmed.applications.segnet import segnet, segnet_basic
@@ -13,6 +13,7 @@ from kmed.applications.yolov3 import yolov3, yolov3_spp, yolov3_tiny
 __all__ = [
     "alexnet",
     "faster_rcnn",
+    "faster_rcnn_vgg16",
     "fcn16s",
     "fcn32s",
     "fcn8s",

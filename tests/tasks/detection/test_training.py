@@ -285,4 +285,4 @@ def test_overfits_eight_images_of_blood_cells(detector, shared_data, tmp_path):
     detections = Detecting(network, codec)([case.image() for case in cases])
     truth = [{"boxes": one.boxes, "labels": one.labels} for one in objects]
     scores = coco_average_precision(truth, detections, found.labels)
-    assert scores["all"]["ap50"] > 0.9999
+    assert scores["all"]["ap50"] > 0.999  # one of a hundred cells may come after a false one
