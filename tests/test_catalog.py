@@ -76,6 +76,10 @@ def small_bundle(row):
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 # Deep graphs take minutes to build for two replicas, and their rounding grows with each step.
 DEEP = ("resnet34", "resnet50", "resnet101", "resnet152", "fcn_resnet50")
+# Batch normalisation and choices by score make their rounding grow with each step.
+PARTING = (*DEEP, "resnet18", "ssd", "yolov3", "yolov3_spp", "yolov3_tiny", "faster_rcnn")
+# Run by hand, since they take minutes: yolov3_tiny and ssd300 stand for the detectors.
+SLOW = (*DEEP, "yolov3", "yolov3_spp", "faster_rcnn", "ssd512")
 
 
 def test_rows_are_found_by_their_names():
@@ -203,7 +207,9 @@ def train_on_one_and_two(name, folder):
             distribute.synchronize_batch_norm(network, devices)
             freeze_biases_before_normalisations(network)
             fitted = compiled(row, network, 10)
-        steps = 2 if name in DEEP else 10  # the first has rate 0
+            # Adam's own 1e-7 makes whole steps of gradients that are nothing but rounding.
+            fitted.optimizer.epsilon = 1e-3
+        steps = 2 if name in PARTING else 10  # the first has rate 0
         history = fitted.fit(data.take(steps), epochs=1, verbose=0, shuffle=False).history
         logs = {name: values[0] for name, values in history.items()}
         np.savez(f"{folder}/{devices}.npz", *network.get_weights(), **logs)
@@ -211,7 +217,7 @@ def train_on_one_and_two(name, folder):
 
 @pytest.mark.parametrize(
     "row",
-    [pytest.param(r, marks=pytest.mark.slow if r.name in DEEP else ()) for r in ROWS],
+    [pytest.param(r, marks=pytest.mark.slow if r.name in SLOW else ()) for r in ROWS],
     ids=lambda row: row.name,
 )
 def test_two_replicas_train_as_one(row, run_isolated, tmp_path):
