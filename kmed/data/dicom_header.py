@@ -117,7 +117,7 @@ def decoding(path: str | os.PathLike) -> Iterator[pydicom.Dataset]:
     except DataError:
         raise
     except Exception as error:
-        # By codec, pydicom raises AttributeError, NotImplementedError, RuntimeError or ValueError.
+        # What pydicom raises differs from codec to codec, and no class of its own covers it.
         raise DataError(
             f"{path}: pixels can't be decoded (transfer syntax {syntax}; {type(error).__name__}: "
             f"{error}); a compressed file may need `pip install python-gdcm` or pylibjpeg, a "
