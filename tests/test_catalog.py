@@ -225,10 +225,8 @@ def test_two_replicas_train_as_one(row, run_isolated, tmp_path):
     run_isolated(train_on_one_and_two, row.name, str(tmp_path))
     one, two = (_arrays(tmp_path / f"{devices}.npz") for devices in (1, 2))
     assert set(one) == set(two)
-    # YOLO's sum of many thousand terms rounds in its fifth digit; a step is 1e-3 long.
-    atol = 2e-4 if row.name in ("yolov3", "yolov3_spp") else 2e-5
     for name in one:
-        np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=atol, err_msg=name)
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=2e-5, err_msg=name)
 
 
 def _arrays(path):
