@@ -1,1 +1,7 @@
 """Trainers: custom training steps, one algorithm a file; the networks are passed in."""
+
+from kmed.trainers.box_pictures import BoxPictures
+from kmed.trainers.checkpoints import Checkpoints
+from kmed.trainers.faster_rcnn import FasterRCNN
+
+__all__ = ["BoxPictures", "Checkpoints", "FasterRCNN"]
