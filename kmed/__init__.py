@@ -23,6 +23,7 @@ _ROOMS = frozenset(
         "distribute",
         "explanations",
         "export",
+        "index",
         "layers",
         "losses",
         "metrics",

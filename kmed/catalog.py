@@ -12,7 +12,7 @@ import keras
 
 from kmed import applications
 from kmed.export import bundle_folder
-from kmed.tasks import classification, detection, segmentation
+from kmed.tasks import classification, detection, retrieval, segmentation
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,22 @@ def _yolov3(name: str, title: str, small: dict) -> Row:
     return _detector(name, title, _YOLO_PAPER, "yolov3", small, settings)
 
 
+def _retrieval(name: str, title: str, paper: str, settings: dict) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        paper=paper,
+        task=retrieval,
+        builder=applications.embedding,
+        small={
+            "input_shape": (64, 64, 1),
+            "dimension": 8,
+            "backbone_options": {"width": 4},
+        },
+        settings={"name": name} | settings,
+    )
+
+
 _SMALL_SSD = {
     "input_shape": (300, 300, 1),
     "classes": 3,
@@ -204,6 +220,21 @@ CATALOG = {
                 "proposals": 20,
             },
             {"size": (512, 512), "fit": "letterbox", "batch_size": 2},
+        ),
+        _retrieval(
+            "triplet",
+            "cross-modal retrieval by triplets",
+            "Schroff, Kalenichenko and Philbin 2015; Hermans, Beyer and Leibe 2017",
+            {
+                "loss": "triplet_semihard",
+                "loss_options": {"margin": 0.2, "distance_metric": "squared-L2"},
+            },
+        ),
+        _retrieval(
+            "contrastive",
+            "cross-modal retrieval by contrast, of images and of text",
+            "Hadsell, Chopra and LeCun 2006; Radford et al. 2021",
+            {"loss": "infonce"},
         ),
     )
 }

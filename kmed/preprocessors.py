@@ -2,10 +2,15 @@
 
 A preprocessor takes float32 `(B, [D,] H, W, C)` of any size in the units that the file holds
 (Hounsfield units, 8 or 16 bit pixel values) and gives float32 of the same shape. Statistics are
-taken from each image by itself, so that nothing has to be remembered from the training set.
+taken from each image by itself, so that nothing has to be remembered from the training set. `text`
+is for sentences.
 """
 
 from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -17,7 +22,10 @@ UNITS = {
     "mr": "pixel values of any linear scale, 0 outside of the body or brain",
     "xray": "pixel values of any linear scale, 8 or 16 bits",
     "rgb": "8 bit red, green and blue, 0 to 255",
+    "text": "UTF-8 strings",
 }
+# What keras.layers.TextVectorization strips.
+_PUNCTUATION = re.compile(rb"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
 
 
 def ct(
@@ -101,6 +109,75 @@ def rgb(*, channels: int = 3, rank: int = 2) -> keras.Model:
         ValueError: if the rank is not 2 or 3.
     """
     return _model(Window(127.5, 255.0, name="window"), "rgb", channels, rank)
+
+
+def text(vocabulary: Sequence[str], *, length: int = 64) -> keras.Model:
+    """Turn sentences into the ids of their words.
+
+    Letters become lower case (A to Z only), punctuation is removed, so that "T2-weighted" is one
+    word, and white space separates. The vocabulary is part of the saved model: no patients' names!
+
+    Args:
+        vocabulary: words as `text_vocabulary` gives them.
+        length: ids of a sentence; words beyond are cut off.
+
+    Returns:
+        A model from strings `(B,)` or `(B, 1)` to int32 `(B, length)`: 0 is padding, 1 a word that
+        the vocabulary does not have, 2 its first word. So a network needs two ids more than words.
+
+    Raises:
+        ValueError: if a word is twice there or cannot occur, or there is none, or no length.
+
+    Example:
+        >>> model = text(["lung", "left"], length=4)
+        >>> model(keras.ops.convert_to_tensor(["The left lung."])).numpy().tolist()
+        [[1, 3, 2, 0]]
+    """
+    vocabulary = [str(word) for word in vocabulary]
+    if not vocabulary or length < 1:
+        raise ValueError(
+            "`vocabulary` must have at least one word and `length` be at least 1; received "
+            f"{len(vocabulary)} words and {length}"
+        )
+    for word, count in Counter(vocabulary).items():
+        if _words(word) != [word] or count > 1:
+            raise ValueError(
+                "`vocabulary` must be different words in lower case without punctuation and white "
+                f"space, as `text_vocabulary` gives them; received {word!r} {count} time(s)"
+            )
+    sentence = keras.Input((), dtype="string", name="text")
+    ids = keras.layers.TextVectorization(
+        vocabulary=vocabulary, output_sequence_length=length, name="words"
+    )(sentence)
+    return keras.Model(sentence, ops.cast(ids, "int32"), name="vocabulary")
+
+
+def text_vocabulary(texts: Iterable[str], *, size: int = 5000, minimum: int = 2) -> list[str]:
+    """Give the words of a training set's sentences, frequent ones first, equal ones by alphabet.
+
+    Args:
+        texts: sentences; those of the training part only.
+        size: number of ids that a network knows. Padding and the unknown word take two, so that
+            there are at most `size - 2` words.
+        minimum: how often a word must occur. A rare word is learnt by heart, and it may be a name.
+
+    Returns:
+        Words for `text`, split and spelt as it does.
+
+    Raises:
+        ValueError: if no word is left, or an argument is outside of what is said above.
+
+    Example:
+        >>> text_vocabulary(["Left lung, right lung.", "The left lung!"])
+        ['lung', 'left']
+    """
+    if size < 3 or minimum < 1:
+        raise ValueError(f"`size` must be 3, `minimum` 1 or more; received {size} and {minimum}")
+    counts = Counter(word for sentence in texts for word in _words(sentence))
+    words = sorted((-count, word) for word, count in counts.items() if count >= minimum)
+    if not words:
+        raise ValueError(f"`texts` must have a word that occurs {minimum} times; received none")
+    return [word for _, word in words[: size - 2]]
 
 
 def preprocess_array(preprocessor: keras.Model, image: np.ndarray) -> np.ndarray:
@@ -199,6 +276,12 @@ class Standardize(keras.layers.Layer):
     def get_config(self):
         """Arguments that rebuild the layer."""
         return super().get_config() | {"nonzero": self.nonzero}
+
+
+def _words(sentence: str) -> list[str]:
+    # As TextVectorization: bytes know the lower case of A to Z and ASCII's white space only.
+    split = _PUNCTUATION.sub(b"", sentence.encode().lower()).split()
+    return [word.decode() for word in split]
 
 
 def _over(reduce, x, axes):

@@ -1,17 +1,20 @@
 """Architectures: one function each, which returns a functional keras.Model."""
 
 from kmed.applications.alexnet import alexnet
+from kmed.applications.embedding import embedding
 from kmed.applications.faster_rcnn import faster_rcnn, faster_rcnn_vgg16
 from kmed.applications.fcn import fcn8s, fcn16s, fcn32s, fcn_resnet50, fcn_resnet101
 from kmed.applications.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from kmed.applications.segnet import segnet, segnet_basic
 from kmed.applications.ssd import ssd, ssd300, ssd512
+from kmed.applications.text_tower import text_tower
 from kmed.applications.unet import unet, valid_input_size, valid_output_size
 from kmed.applications.vgg import vgg11, vgg13, vgg16, vgg19
 from kmed.applications.yolov3 import yolov3, yolov3_spp, yolov3_tiny
 
 __all__ = [
     "alexnet",
+    "embedding",
     "faster_rcnn",
     "faster_rcnn_vgg16",
     "fcn16s",
@@ -29,6 +32,7 @@ __all__ = [
     "ssd",
     "ssd300",
     "ssd512",
+    "text_tower",
     "unet",
     "valid_input_size",
     "valid_output_size",

@@ -1,4 +1,4 @@
-"""The command line: `kmed demo | list | train | anchors | evaluate | predict | explain | export`.
+"""The command line: `kmed demo | list | train | anchors | evaluate | predict | explain | export | index`.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import kmed
-from kmed.cli import anchors, bundles, training
+from kmed.cli import anchors, bundles, index, training
 from kmed.cli.errors import Commands
 
 app = typer.Typer(
@@ -104,7 +104,8 @@ app.command(
     "kmed train unet --data Task04_Hippocampus --preprocessor mr --size 32,48,32 --name memory\n\n"
     "kmed train unet --set loss=dice --set network.filters=8,16,32\n\n"
     "kmed train resnet18 --data pneumoniamnist.npz --size 28,28 --set network.stem=small\n\n"
-    "kmed train ssd --data cells --preprocessor rgb --size 240,320",
+    "kmed train ssd --data cells --preprocessor rgb --size 240,320\n\n"
+    "kmed train contrastive --data reports.csv --set modalities=image,text",
 )(training.train)
 app.command(
     "anchors",
@@ -131,3 +132,4 @@ app.command(
     epilog="Examples:\n\nkmed export saved_models/lungs --to onnx --to float16\n\n"
     "kmed export saved_models/lungs --to int8 --data lungs --check lungs/images",
 )(bundles.export)
+app.add_typer(index.app, name="index")

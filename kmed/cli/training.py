@@ -64,7 +64,8 @@ def train(
             help="Masks: a folder with images/ and masks/, a Decathlon or nnU-Net data set, an "
             ".npz file; without it, phantom studies are made. Labels: a folder with one folder "
             "for each class, a CSV table, an .npz file (MedMNIST). Boxes: Pascal VOC, COCO, YOLO, "
-            "a CSV table, masks.",
+            "a CSV table, masks. Retrieval: volumes of two modalities (p1_t1.nii.gz, p1_t2.nii.gz; "
+            "DICOM), a CSV or JSON lines file of images and sentences.",
         ),
     ] = None,
     labels: Annotated[

@@ -17,7 +17,7 @@ from kmed.data.sample import DataError
 # Files that lie beside DICOM by custom; whatever else is no DICOM file is refused, for it may be
 # a slice that was cut off. DICOM files need no suffix, so there is no list of what is one.
 _BESIDE = (
-    *(".nii", ".nii.gz", ".json", ".txt", ".md", ".csv", ".tsv", ".xml", ".html", ".pdf"),
+    *(".nii", ".nii.gz", ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".xml", ".html", ".pdf"),
     *(".png", ".jpg", ".jpeg", ".log", ".ini", ".db"),
 )
 _TAGS = [

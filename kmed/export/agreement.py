@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from kmed.export.box_comparison import AgreementError, BoxComparison
 from kmed.export.bundle import Bundle
+from kmed.export.embedding_comparison import EmbeddingComparison
+from kmed.export.embedding_decoder import EmbeddingDecoder
 from kmed.export.graph import has_switches
 from kmed.export.onnx import load_onnx
 from kmed.export.openvino import load_openvino
@@ -42,7 +44,8 @@ def check_agreement(
     and some probabilities around it jump. Of such a network one in a thousand voxels may differ
     in its probabilities or label; they are counted like all others.
 
-    Detections are compared as `kmed.export.box_comparison` says.
+    Detections are compared as `kmed.export.box_comparison` says, embeddings as
+    `kmed.export.embedding_comparison` does.
 
     Args:
         path: the bundle's folder (NAME/VERSION).
@@ -55,7 +58,8 @@ def check_agreement(
         For "saved_model", "tflite", "onnx" and "openvino", as far as they are in the folder:
         images, voxels, max_probability_difference, beyond_tolerance (voxels), differing_voxels,
         differing_ties and largest_differing_margin; of detectors images, detections,
-        max_box_difference (pixels), max_score_difference, differing and differing_ties.
+        max_box_difference (pixels), max_score_difference, differing and differing_ties; of
+        embeddings images and max_difference.
 
     Raises:
         AgreementError: if a probability differs by more, a mask off a tie, or a detection.
@@ -64,10 +68,7 @@ def check_agreement(
     folder = Path(path)
     bundle, runners = Bundle.load(folder), load_formats(folder)
     fit = ResizeTo(bundle.size) if bundle.size else None
-    if bundle.decoder.located:
-        report = {name: BoxComparison(bundle.decoder.postprocessing) for name in runners}
-    else:
-        report = {name: _Comparison(bundle.decoder.margins, tolerance) for name in runners}
+    report = {name: _comparison(bundle.decoder, tolerance, tie_margin) for name in runners}
     allowed = _SWITCHED if has_switches(bundle.network) else 0.0
     for image in images:
         image = np.asarray(image, "float32")
@@ -79,8 +80,8 @@ def check_agreement(
                 expected.setdefault(seen.shape, bundle.answer(seen))
             report[name].add(expected[seen.shape], run(seen))
     for name, comparison in report.items():
-        comparison.check(name, tie_margin, allowed)
-    return {name: comparison.row(tie_margin) for name, comparison in report.items()}
+        comparison.check(name, allowed)
+    return {name: comparison.row() for name, comparison in report.items()}
 
 
 def load_formats(
@@ -141,12 +142,20 @@ def quantization_loss(
     return [row | {"loss": rows[0]["score"] - row["score"]} for row in rows]
 
 
-class _Comparison:
+def _comparison(decoder, tolerance, tie_margin):
+    if decoder.located:
+        return BoxComparison(decoder.postprocessing)
+    if isinstance(decoder, EmbeddingDecoder):
+        return EmbeddingComparison()
+    return _LabelComparison(decoder.margins, tolerance, tie_margin)
+
+
+class _LabelComparison:
     """Running counts of one format against Keras."""
 
-    def __init__(self, margins_of, tolerance=1e-4):
+    def __init__(self, margins_of, tolerance=1e-4, tie_margin=1e-5):
         self.images, self.voxels, self.worst, self.beyond = 0, 0, 0.0, 0
-        self.margins_of, self.tolerance = margins_of, tolerance
+        self.margins_of, self.tolerance, self.tie_margin = margins_of, tolerance, tie_margin
         self.margins = np.zeros(0)  # of Keras' probabilities where the labels differ
 
     def add(self, expected, found):
@@ -165,19 +174,19 @@ class _Comparison:
             margins = np.asarray(self.margins_of(probabilities))[differing]
             self.margins = np.concatenate([self.margins, margins])
 
-    def row(self, tie_margin):
+    def row(self):
         return {
             "images": self.images,
             "voxels": self.voxels,
             "max_probability_difference": self.worst,
             "beyond_tolerance": self.beyond,
             "differing_voxels": len(self.margins),
-            "differing_ties": int((self.margins <= tie_margin).sum()),
+            "differing_ties": int((self.margins <= self.tie_margin).sum()),
             "largest_differing_margin": float(self.margins.max(initial=0.0)),
         }
 
-    def check(self, name, tie_margin, allowed):
-        row = self.row(tie_margin)
+    def check(self, name, allowed=0.0):
+        row = self.row()
         if not self.images:
             raise ValueError("`images` is empty: agreement is counted on at least one image")
         if np.isnan(self.worst) or self.beyond > allowed * self.voxels:
@@ -189,7 +198,7 @@ class _Comparison:
             raise AgreementError(
                 f"{name} gives other labels than Keras: {row['differing_voxels']} of "
                 f"{self.voxels} differ, {row['differing_ties']} of them ties within "
-                f"{tie_margin:g}; the largest margin is {row['largest_differing_margin']:.3g}"
+                f"{self.tie_margin:g}; the largest margin is {row['largest_differing_margin']:.3g}"
             )
 
 

@@ -67,7 +67,7 @@ class BoxComparison:
                 rivals = tuple(values[others[2] == label] for values in others[:2])
                 self._count_differing(box, score, first, rivals)
 
-    def row(self, tie_margin: float = _TIE) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """Give the counts."""
         return {
             "images": self.images,
@@ -78,12 +78,11 @@ class BoxComparison:
             "differing_ties": self.ties,
         }
 
-    def check(self, name: str, tie_margin: float = _TIE, allowed: float = 0.0) -> None:
+    def check(self, name: str, allowed: float = 0.0) -> None:
         """Raise if the format differs.
 
         Args:
             name: of the format.
-            tie_margin: not used, as in the comparison of labels.
             allowed: share of detections that may differ.
 
         Raises:

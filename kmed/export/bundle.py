@@ -252,9 +252,8 @@ class Bundle:
         with new_version(Path(root) / self.name, version) as (folder, number):
             signature = self.decoder.signature
             export_saved_model(self.inference_model, folder, signature)
-            write_warmup(
-                folder, self.name, self.example_image()[None], ("serving_default", signature)
-            )
+            example = {"image": self.example_image()[None]}
+            write_warmup(folder, self.name, example, ("serving_default", signature))
             self.model.save(folder / "model.keras")
             files = {None: "model.tflite"} if tflite else {}
             files |= {kind: f"model_{kind}.tflite" for kind in quantize}

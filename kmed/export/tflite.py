@@ -41,8 +41,8 @@ def export_tflite(
     """Write a model as a TFLite file of batch 1 and one fixed size.
 
     Args:
-        model: a functional model of one input, or a Bundle (its folded inference model and its
-            size are taken).
+        model: a functional model of images, or of sentences as word indices `(B, length)`; or a
+            Bundle (its folded inference model and its size are taken).
         path: the file to write.
         size: spatial size of the file's input, in pixels; by default the model's own.
         quantize: None (float32), "float16" (weights in half precision) or "int8" (convolutions
@@ -62,18 +62,19 @@ def export_tflite(
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}; received {quantize!r}")
     if hasattr(type(model), "tflite_model"):
         model, size = model.tflite_model, size or model.size
-    size = tuple(size or model.input_shape[1:-1])
-    if None in size or len(size) != len(model.input_shape) - 2:
+    *own, last = model.input_shape[1:]
+    size = tuple(size or own)
+    if None in (*size, last) or len(size) != len(own):
         raise ValueError(
-            f"TFLite needs one fixed size: give `size`, {len(model.input_shape) - 2} numbers; "
-            f"received {size}"
+            f"TFLite needs one fixed size: give `size`, {len(own)} numbers; received {size}"
         )
-    if quantize == "int8" and len(size) == 3:
+    if quantize == "int8" and len(size) in (0, 3):
         raise ValueError(
-            'TFLite has no 3D convolution in 8 bits, so quantize="int8" would change nothing; '
-            'use "float16" for a smaller file'
+            'int8 is for 2D convolutions alone: of a 3D network or of sentences quantize="int8" '
+            'would change nothing; use "float16" for a smaller file'
         )
-    constant = _Constant(model, size)
+    spec = tf.TensorSpec((1, *size, last), model.input.dtype, name="image" if size else "ids")
+    constant = _Constant(model, spec)
     concrete = constant.segment.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], constant)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -134,18 +135,20 @@ def load_tflite(path: str | Path, threads: int = 2):
         threads: number of CPU threads.
 
     Returns:
-        A function from one image `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units,
-        to a dictionary of its outputs without batch axis.
+        A function from one image `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units
+        (or from the `(length,)` indices of a sentence's words), to a dictionary of its outputs
+        without batch axis.
     """
     with _interpreter_may_move():
         interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    shape = tuple(signature.get_input_details()["image"]["shape"][1:].tolist())
+    ((name, details),) = signature.get_input_details().items()
+    shape = tuple(details["shape"][1:].tolist())
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:
         if np.shape(image) != shape:
             raise ValueError(f"{Path(path).name} takes shape {shape}; received {np.shape(image)}")
-        outputs = signature(image=np.asarray(image, "float32")[None])
+        outputs = signature(**{name: np.asarray(image, details["dtype"])[None]})
         return {name: value[0] for name, value in outputs.items()}
 
     run.input_shape = shape
@@ -167,14 +170,13 @@ def run_tflite(path: str | Path, image: np.ndarray, threads: int = 2) -> dict[st
 
 
 class _Constant(tf.Module):
-    """A model traced for batch 1 and one size, its weights turned into constants.
+    """A model traced for one input, its weights turned into constants.
 
     With variables the converter writes operators that read them, empty, in the calibration.
     """
 
-    def __init__(self, model, size):
+    def __init__(self, model, spec):
         super().__init__()
-        spec = tf.TensorSpec((1, *size, model.input_shape[-1]), tf.float32, name="image")
         function = tf.function(lambda image: model(image, training=False), autograph=False)
         traced = function.get_concrete_function(spec)
         frozen = convert_variables_to_constants_v2(traced)

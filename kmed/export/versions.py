@@ -19,11 +19,24 @@ def latest_version(folder: str | Path) -> int | None:
     Returns:
         The number, or None where there is none.
     """
+    folders = version_folders(folder)
+    return int(folders[0].name) if folders else None
+
+
+def version_folders(folder: str | Path) -> list[Path]:
+    """List the versions below an artefact's folder.
+
+    Args:
+        folder: root/NAME.
+
+    Returns:
+        root/NAME/VERSION, the newest first; none if there is no such folder.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        return None
-    numbers = [int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir()]
-    return max(numbers, default=None)
+        return []
+    found = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 def write_warmup(
     folder: str | Path,
     model: str,
-    image: np.ndarray,
+    inputs: dict[str, np.ndarray],
     signatures: Iterable[str] = ("serving_default", "segment"),
 ) -> Path:
     """Write one warm-up request for each signature into a SavedModel's folder.
@@ -32,8 +32,8 @@ def write_warmup(
     Args:
         folder: folder of the SavedModel (NAME/VERSION).
         model: name of the served model.
-        image: a batch `(B, H, W, C)` or `(B, D, H, W, C)`; noise, never a patient's image,
-            since the file is handed on with the model.
+        inputs: a batch by the input's name; noise, never a patient's image or report, since the
+            file is handed on with the model.
         signatures: names of the signatures to warm up.
 
     Returns:
@@ -43,7 +43,7 @@ def write_warmup(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature in signatures:
-            writer.write(predict_log(model, signature, {"image": image}))
+            writer.write(predict_log(model, signature, inputs))
     return path
 
 

@@ -51,6 +51,15 @@ _MEASURES = (
     Measure("mean_absolute_error", "Mean error", "grades", "{:.2f}"),
     Measure("ece", "Calibration error", "", "{:.3f}"),
     Measure("brier", "Brier score", "", "{:.3f}"),
+    Measure("recall_1", "Recall@1", "", "{:.3f}"),
+    Measure("recall_5", "Recall@5", "", "{:.3f}"),
+    Measure("recall_10", "Recall@10", "", "{:.3f}"),
+    Measure("recall_1_among_100", "Recall@1 of 100", "", "{:.3f}"),
+    Measure("recall_10_among_100", "Recall@10 of 100", "", "{:.3f}"),
+    Measure("median_rank", "Median rank", "", "{:.1f}"),
+    Measure("map_r", "MAP@R", "", "{:.3f}"),
+    Measure("ndcg", "NDCG", "", "{:.3f}"),
+    Measure("error_mm", "Median error", "mm", "{:.1f}"),
 )
 # In place of millilitres where the images are no volumes.
 _RELATIVE = Measure("relative_volume_difference", "Size difference", "%", "{:+.1f}", 100.0)

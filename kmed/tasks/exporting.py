@@ -24,7 +24,7 @@ from kmed.layers import ResizeTo
 from kmed.tasks.records import write_json
 
 FORMATS = ("tflite", "float16", "int8", "onnx", "openvino")
-_COMPARED = 200  # images on which the exported formats are compared with Keras
+COMPARED = 200  # images on which the exported formats are compared with Keras
 _REPRESENTATIVE = 100  # images from which int8 takes its ranges
 
 
@@ -114,7 +114,7 @@ def compare_formats(path: Path, samples: Sequence[Sample], say: Callable[[str], 
         AgreementError: if a format gives other labels than Keras, or other probabilities.
     """
     bundle = Bundle.load(path)
-    agreement = check_agreement(path, itertools.islice(model_images(bundle, samples), _COMPARED))
+    agreement = check_agreement(path, itertools.islice(model_images(bundle, samples), COMPARED))
     write_json(path / "agreement.json", agreement)
     for name, row in agreement.items():
         say(f"{name} equals Keras on {row['images']} images: {_agreement_text(bundle, row)}")
@@ -127,6 +127,8 @@ def _agreement_text(bundle: Bundle, row: dict[str, Any]) -> str:
             f"{row['max_score_difference']:.1e}, {row['differing']} of {row['detections']} boxes "
             "differ"
         )
+    if "max_difference" in row:
+        return f"components to {row['max_difference']:.1e}"
     labels = "voxels" if bundle.decoder.dense else "labels"
     return (
         f"probabilities to {row['max_probability_difference']:.1e}, {row['differing_voxels']} of "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kmed.export import AgreementError, Bundle, check_agreement, export_onnx, quantization_loss
-from kmed.export.agreement import _Comparison
+from kmed.export.agreement import _LabelComparison
 from kmed.export.decoder import SegmentationDecoder
 
 
@@ -44,31 +44,31 @@ def answer(labels, probabilities):
 
 
 def test_ties_are_counted_and_let_pass():
-    comparison = _Comparison(SegmentationDecoder().margins)
+    comparison = _LabelComparison(SegmentationDecoder().margins)
     keras = np.array([[0.5, 0.5], [0.5 - 1e-6, 0.5 + 1e-6], [0.4, 0.6], [0.9, 0.1]], "float32")
     comparison.add(answer([0, 1, 1, 0], keras), answer([1, 0, 1, 0], keras + 1e-6))
-    row = comparison.row(1e-5)
+    row = comparison.row()
     assert (row["voxels"], row["differing_voxels"], row["differing_ties"]) == (4, 2, 2)
     assert row["largest_differing_margin"] == pytest.approx(2e-6, rel=0.1)
-    comparison.check("x", 1e-5, 0.0)
+    comparison.check("x")
     comparison.add(answer([1], keras[2:3]), answer([0], keras[2:3]))
     with pytest.raises(AgreementError, match="3 of 5 differ, 2 of them ties.*margin is 0.2"):
-        comparison.check("x", 1e-5, 0.0)
+        comparison.check("x")
 
 
 def test_one_probability_has_a_margin_too():
-    comparison = _Comparison(SegmentationDecoder().margins)
+    comparison = _LabelComparison(SegmentationDecoder().margins)
     comparison.add(answer([0], [[0.4]]), answer([1], [[0.4]]))
-    assert comparison.row(0)["largest_differing_margin"] == pytest.approx(0.2)
+    assert comparison.row()["largest_differing_margin"] == pytest.approx(0.2)
 
 
 def test_nan_is_a_difference():
-    comparison = _Comparison(SegmentationDecoder().margins)
+    comparison = _LabelComparison(SegmentationDecoder().margins)
     one = np.array([[0.4, 0.6]])
     comparison.add(answer([1], one), answer([1], one * np.nan))
     comparison.add(answer([1], one), answer([1], one))
     with pytest.raises(AgreementError, match="by nan"):
-        comparison.check("x", 1e-5, 0.0)
+        comparison.check("x")
 
 
 def test_no_images_are_an_error(saved):
@@ -95,17 +95,17 @@ def test_onnx_in_the_folder_is_compared_as_well(bundle, saved, tmp_path):
 
 
 def test_networks_with_switches_may_differ_in_one_voxel_of_a_thousand():
-    comparison = _Comparison(SegmentationDecoder().margins)
+    comparison = _LabelComparison(SegmentationDecoder().margins)
     keras = np.tile(np.float32([0.2, 0.8]), (2000, 1))
     other = keras.copy()
     other[:2] += 0.1
     labels = np.ones(2000)
     comparison.add(answer(labels, keras), answer(labels, other))
-    assert comparison.row(1e-5)["beyond_tolerance"] == 2
-    comparison.check("x", 1e-5, 1e-3)
+    assert comparison.row()["beyond_tolerance"] == 2
+    comparison.check("x", 1e-3)
     with pytest.raises(AgreementError, match="2 of 2000 differ by more"):
-        comparison.check("x", 1e-5, 0.0)
+        comparison.check("x")
     other[2] = np.nan
     comparison.add(answer(labels, keras), answer(labels, other))
     with pytest.raises(AgreementError, match="by nan"):
-        comparison.check("x", 1e-5, 1e-3)
+        comparison.check("x", 1e-3)

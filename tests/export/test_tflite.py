@@ -81,7 +81,7 @@ def test_wrong_arguments_are_named(bundle, tmp_path, options, message):
 
 
 def test_int8_of_a_volume_is_refused(volume_bundle, tmp_path):
-    with pytest.raises(ValueError, match="no 3D convolution in 8 bits"):
+    with pytest.raises(ValueError, match="int8 is for 2D convolutions alone"):
         export_tflite(volume_bundle, tmp_path / "m.tflite", quantize="int8", representative=[0])
 
 

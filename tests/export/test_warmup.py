@@ -14,7 +14,7 @@ def test_requests_parse_as_prediction_logs(tmp_path):
 
     # 2 x 40 x 30 floats need a length of two bytes and more.
     image = np.random.default_rng(0).normal(size=(2, 40, 30, 1)).astype("float32")
-    path = write_warmup(tmp_path, "model", image, ("serving_default", "segment"))
+    path = write_warmup(tmp_path, "model", {"image": image}, ("serving_default", "segment"))
     assert path == tmp_path / "assets.extra" / "tf_serving_warmup_requests"
     signatures = []
     for record in tf.data.TFRecordDataset(str(path)):
