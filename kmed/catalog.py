@@ -134,7 +134,8 @@ def _retrieval(name: str, title: str, paper: str, settings: dict) -> Row:
         small={
             "input_shape": (64, 64, 1),
             "dimension": 8,
-            "backbone_options": {"width": 4},
+            "backbone": "vgg11",
+            "backbone_options": {"filters": (2, 4, 4, 4, 4)},
         },
         settings={"name": name} | settings,
     )

@@ -26,20 +26,23 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 _MARK_BY_FIXTURE = {"shared_data": "data", "goldens": "data", "run_isolated": "isolated"}
+# Trainings and exports that take long and that the tests of several files of a folder look at.
+_SHARED_BY_A_FOLDER = {"trained", "read", "saved", "saved_volume"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test that asks for the shared data or for a process of its own is marked so.
 
-    For several workers a file's tests are a group, which shares its trained fixtures; of the
-    catalogue's, the longest, each row is one.
+    For several workers a file's tests are a group, and those of a folder that look at the same
+    training are one; of the catalogue's, the longest, each row is one.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for mark in {_MARK_BY_FIXTURE[name] for name in fixtures if name in _MARK_BY_FIXTURE}:
             item.add_marker(mark)
         if config.pluginmanager.hasplugin("xdist"):
-            group = str(item.path)
+            shared = _SHARED_BY_A_FOLDER.intersection(fixtures)
+            group = str(item.path.parent if shared else item.path)
             row = getattr(item, "callspec", None) and item.callspec.params.get("row")
             if item.path.name == "test_catalog.py" and row is not None:
                 group = f"{group} {row.name}"

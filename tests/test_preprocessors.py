@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kmed import preprocessors
 from kmed.export import export_tflite, run_tflite
-from kmed.preprocessors import ct, mr, preprocess_array, rgb, xray
+from kmed.preprocessors import ct, mr, preprocess_array, rgb, text, text_vocabulary, xray
 
 
 def test_ct_window_by_hand():
@@ -91,5 +91,85 @@ def test_saved_and_exported_models_agree(make, rank, tmp_path):
     ],
 )
 def test_wrong_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+SENTENCES = [
+    "Axial T2-weighted MRI: a 1.5 cm mass in the LEFT lobe.",
+    "\tThe left lobe, the (right) lobe;\nno mass.  ",
+    "Größe ÜBER normal\u00a0— l'œil [unk] a_b",
+    "",
+    "?!",
+]
+
+
+def test_text_is_split_as_keras_does():
+    """Words and their numbers are those that TextVectorization finds itself."""
+    layer = keras.layers.TextVectorization()
+    layer.adapt(SENTENCES)
+    words = text_vocabulary(SENTENCES, minimum=1)
+    assert set(words) == {str(word) for word in layer.get_vocabulary(include_special_tokens=False)}
+    ids = np.array(text(words, length=20)(tf.constant(SENTENCES)))
+    for row, sentence in zip(ids, SENTENCES, strict=True):
+        expected = [str(layer.get_vocabulary()[i]) for i in layer([sentence])[0]]
+        found = [words[i - 2] for i in row if i]
+        assert 1 not in row and found == [word for word in expected if word]
+
+
+def test_vocabulary_is_ordered_by_frequency_then_alphabet():
+    texts = ["b a c", "c a b", "c d!", "e"]
+    assert text_vocabulary(texts) == ["c", "a", "b"]
+    assert text_vocabulary(reversed(texts), minimum=1) == ["c", "a", "b", "d", "e"]
+    assert text_vocabulary(texts, size=4) == ["c", "a"]  # with padding and the unknown word
+
+
+def test_ids_by_hand():
+    model = text(["lung", "left"], length=3)
+    sentences = np.array(["Left lung", "no LUNG, left or right", ""], object)
+    expected = [[3, 2, 0], [1, 2, 3], [0, 0, 0]]
+    for batch in (sentences, sentences[:, None]):
+        ids = model(tf.constant(batch))
+        assert ids.dtype == "int32" and ids.numpy().tolist() == expected
+    assert model.name == "vocabulary" and model.output_shape == (None, 3)
+    assert model.get_layer("words").vocabulary_size() == 4
+
+
+def test_text_keeps_its_vocabulary_when_saved_and_served(tmp_path):
+    words = text_vocabulary(SENTENCES, minimum=1)
+    model, sentences = text(words, length=5), tf.constant(SENTENCES)
+    expected = model(sentences).numpy()
+    model.save(tmp_path / "text.keras")
+    again = keras.models.load_model(tmp_path / "text.keras")
+    np.testing.assert_array_equal(again(sentences), expected)
+    model.export(tmp_path / "text", verbose=False)
+    served = tf.saved_model.load(tmp_path / "text").serve(sentences)
+    np.testing.assert_array_equal(served, expected)
+    batches = tf.data.Dataset.from_tensor_slices(SENTENCES).batch(5).map(model)
+    np.testing.assert_array_equal(next(iter(batches)), expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
+def test_ids_are_integers_under_any_policy(policy):
+    keras.config.set_dtype_policy(policy)
+    assert text(["lung"], length=2)(tf.constant(["lung"])).numpy().tolist() == [[2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: text([]), "`vocabulary` must have at least one word.*received 0 words and 64"),
+        (lambda: text(["lung"], length=0), "received 1 words and 0"),
+        (lambda: text(["Lung"]), r"different words in lower case.*received 'Lung' 1 time\(s\)"),
+        (lambda: text(["t2-weighted"]), "received 't2-weighted'"),
+        (lambda: text(["", "lung"]), "received ''"),
+        (lambda: text(["lung", "lung"]), r"received 'lung' 2 time\(s\)"),
+        (lambda: text_vocabulary(["a b"]), "must have a word that occurs 2 times; received none"),
+        (lambda: text_vocabulary([]), "must have a word that occurs 2 times; received none"),
+        (lambda: text_vocabulary(["a"], size=2), "`size` must be 3, `minimum` 1 or more; .* 2 and"),
+        (lambda: text_vocabulary(["a"], minimum=0), "received 5000 and 0"),
+    ],
+)
+def test_texts_that_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -5,15 +5,18 @@
 from kmed.data.anchor_clusters import AnchorClusters, anchor_clusters, anchor_fit, sizes_in_network
 from kmed.data.annotated import Annotated, annotated
 from kmed.data.audit import LeakageError, audit, fingerprint, without_duplicates
+from kmed.data.augmentation import Augmentation
 from kmed.data.box_augmentation import BoxAugmentation
 from kmed.data.box_checks import Problem
 from kmed.data.class_folders import class_folders
 from kmed.data.class_weights import balanced_class_weights
+from kmed.data.cross_modal import cross_modal
 from kmed.data.decathlon import decathlon, decathlon_labels
 from kmed.data.detection_batches import detection_training_batches, detection_validation_batches
 from kmed.data.dicom import dicom_series, read_series
 from kmed.data.discover import discover
 from kmed.data.image_folder import image_folder
+from kmed.data.items import CrossModal, Item
 from kmed.data.label_kinds import Labelled
 from kmed.data.label_table import label_table
 from kmed.data.labelled import labelled
@@ -28,8 +31,11 @@ __all__ = [
     "AnchorClusters",
     "Annotated",
     "Arrays",
+    "Augmentation",
     "BoxAugmentation",
+    "CrossModal",
     "DataError",
+    "Item",
     "Labelled",
     "LeakageError",
     "Objects",
@@ -43,6 +49,7 @@ __all__ = [
     "balanced_class_weights",
     "boxes_of_mask",
     "class_folders",
+    "cross_modal",
     "decathlon",
     "decathlon_labels",
     "detection_training_batches",

@@ -23,6 +23,7 @@ class Augmentation:
             (left and right), "none" nothing: right where left and right are different classes.
         rotation_degrees: largest rotation in the plane of the last two axes, either way.
         zoom: largest relative change of size, either way.
+        shift: largest move along each spatial axis, as a fraction of the image, either way.
         elastic: standard deviation of the displacement of a node, as a fraction of the image.
         elastic_nodes: nodes of the coarse grid along each axis.
         contrast: largest relative change of contrast, either way.
@@ -38,6 +39,7 @@ class Augmentation:
     contrast: float = 0.2
     brightness: float = 0.2
     noise: float = 0.1
+    shift: float = 0.0
 
     def __post_init__(self):
         if self.flip not in FLIPS:
@@ -53,7 +55,8 @@ class Augmentation:
 
     def scaled(self, strength: float) -> Augmentation:
         """Give the same changes, each `strength` times as far (0 leaves only the flips)."""
-        amounts = ("rotation_degrees", "zoom", "elastic", "contrast", "brightness", "noise")
+        amounts = ("rotation_degrees", "zoom", "shift", "elastic")
+        amounts += ("contrast", "brightness", "noise")
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Augmentation(**values | {name: strength * values[name] for name in amounts})
 
@@ -90,7 +93,7 @@ def _sample(values, where, *, order):
 
 
 def _coordinates(shape, rank, seed, augmentation):
-    """Where each output pixel is read from: flip, then rotate and zoom, then displace."""
+    """Where each output pixel is read from: flip, then rotate, zoom and shift, then displace."""
     seeds = tf.unstack(tf.random.split(seed, 4))
     size = tf.cast(shape, tf.float32)
     axes = [tf.range(size[axis]) - (size[axis] - 1) / 2 for axis in range(rank)]  # from the centre
@@ -110,6 +113,10 @@ def _coordinates(shape, rank, seed, augmentation):
         field = _smooth_field(seeds[3], augmentation.elastic_nodes, shape, rank)
         where += augmentation.elastic * field
     centre = (size - 1) / 2
+    if augmentation.shift:
+        limit = augmentation.shift
+        moved = tf.random.stateless_uniform([rank], tf.random.fold_in(seed, 4), -limit, limit)
+        centre += moved * size
     return where + tf.reshape(centre, [rank] + [1] * rank)
 
 

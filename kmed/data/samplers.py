@@ -110,7 +110,7 @@ class LabelSampler:
         self.batch_size, self.per_label = batch_size, per_label
         if len(self._of_label) < batch_size // per_label:
             raise ValueError(
-                f"`sampler` 'labels': a batch of {batch_size} with {per_label} items of a label takes "
+                f"a batch of {batch_size} items, {per_label} of each label, takes "
                 f"{batch_size // per_label} labels; the pairs have {len(self._of_label)}: raise "
                 "`per_label` or lower `batch_size`"
             )

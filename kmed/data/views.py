@@ -164,6 +164,9 @@ class _Images:
         if len(self.places) * int(np.prod(self.shape)) * 4 <= _KEPT_BYTES:
             self.kept = np.empty((len(self.places), *self.shape), np.float32)
             self._fill(self.kept, self.places)
+        else:
+            for case in self.cases:
+                self._open(case)  # what does not fit is said now, not in the middle of a training
 
     def read(self, entries):
         """Give images `(B, [D,] H, W, C)`."""
@@ -178,7 +181,7 @@ class _Images:
         opened, current = None, None
         for row, (number, index) in enumerate(places):
             if number != current:
-                opened, current = self.cases[number].image(), number
+                opened, current = self._open(self.cases[number]), number
             images[row] = opened if index is None else opened[index]
 
     @staticmethod
@@ -191,10 +194,18 @@ class _Images:
                 f"shape {tuple(case.shape)}"
             )
 
+    def _open(self, case):
+        image = case.image()
+        if image.shape[-1] != self.shape[-1]:
+            raise ValueError(
+                "images of a modality must have equal channels to share a batch; received images "
+                f"of {self.shape[-1]} and of {image.shape[-1]} channels; prepare them alike"
+            )
+        return image
+
     def _common_shape(self):
-        channels = [case.image().shape[-1] for case in self.cases]
         shapes = {
-            (*self.cases[number].shape[0 if index is None else 1 :], channels[number])
+            tuple(self.cases[number].shape[0 if index is None else 1 :])
             for number, index in self.places
         }
         if len(shapes) > 1:
@@ -202,7 +213,7 @@ class _Images:
                 "images of a modality must have one common size to share a batch; received sizes "
                 f"{sorted(shapes)[:5]}; resize them"
             )
-        return shapes.pop()
+        return (*shapes.pop(), self.cases[0].image().shape[-1])
 
 
 def _numbers(items) -> dict[str, dict[str, int]]:

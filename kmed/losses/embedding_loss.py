@@ -68,10 +68,10 @@ class EmbeddingLoss(keras.losses.Loss):
         # Distances of one tensor to itself are 0 on the diagonal: it must remain one tensor.
         itself = gallery is anchors
         anchors = at_least_float32(anchors)
-        gallery = anchors if itself else at_least_float32(gallery)
+        gallery = anchors if itself else ops.cast(gallery, anchors.dtype)
         positive, negative = ops.convert_to_tensor(positive), ops.convert_to_tensor(negative)
         _check_shapes(anchors, gallery, positive, negative)
-        learned = {n: at_least_float32(learned.get(n, v)) for n, v in self.learnable.items()}
+        learned = {n: ops.cast(learned.get(n, v), anchors.dtype) for n, v in self.learnable.items()}
         return self.between(anchors, gallery, positive, ops.cast(negative, "bool"), **learned)
 
     def between(self, anchors, gallery, positive, negative, **learned):

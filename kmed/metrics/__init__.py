@@ -49,6 +49,14 @@ from kmed.metrics.precision_recall import (
 )
 from kmed.metrics.rand import best_rand_score, pixel_error, rand_error, rand_score, segments
 from kmed.metrics.report import segmentation_report, summarize
+from kmed.metrics.retrieval import (
+    mean_average_precision_at_r,
+    median_rank,
+    ndcg,
+    query_scores,
+    recall_at,
+)
+from kmed.metrics.retrieval_report import retrieval_report
 from kmed.metrics.roc import RocCurve, auc, roc_curve
 from kmed.metrics.selective import RiskCoverageCurve, risk_coverage_area, risk_coverage_curve
 from kmed.metrics.surface import (
@@ -98,13 +106,19 @@ __all__ = [
     "iou_score",
     "kappa",
     "matched",
+    "mean_average_precision_at_r",
+    "median_rank",
+    "ndcg",
     "one_against_rest",
     "pixel_error",
     "precision_recall_curve",
+    "query_scores",
     "rand_error",
     "rand_score",
+    "recall_at",
     "relative_volume_difference",
     "reliability_curve",
+    "retrieval_report",
     "risk_coverage_area",
     "risk_coverage_curve",
     "roc_curve",

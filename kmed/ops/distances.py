@@ -80,7 +80,7 @@ def pairwise_distances(a, b=None, metric: str | Callable = "L2"):
     check_metric(metric)
     itself = b is None or b is a
     a = at_least_float32(a)
-    b = a if itself else at_least_float32(b)
+    b = a if itself else ops.cast(b, a.dtype)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(
             "`a` and `b` must have the shapes (A, D) and (B, D); "

@@ -11,18 +11,23 @@ from kmed.results.classification_curves import (
 from kmed.results.curves import training_curves
 from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.detection_files import write_coco_json, write_detections_csv
+from kmed.results.embedding_map import embedding_figure, embedding_map
 from kmed.results.findings import longest_extent_mm, quantities, write_findings
 from kmed.results.heatmap import heatmap, heatmap_montage
 from kmed.results.overlay import choose_slices, encode_png, montage, overlay, save_png
+from kmed.results.query_sheet import Hit, query_sheet
 from kmed.results.report import write_report
 from kmed.results.worst_boxes import worst_cases, worst_sheet
 
 __all__ = [
+    "Hit",
     "box_sheet",
     "choose_slices",
     "confusion_figure",
     "detection_precision_figure",
     "draw_boxes",
+    "embedding_figure",
+    "embedding_map",
     "encode_png",
     "froc_figure",
     "heatmap",
@@ -32,6 +37,7 @@ __all__ = [
     "overlay",
     "precision_recall_figure",
     "quantities",
+    "query_sheet",
     "reliability_figure",
     "risk_coverage_figure",
     "roc_figure",

@@ -195,18 +195,23 @@ def _plane(points, method, seed):
     if method == "pca":
         return points
     if method == "tsne":
-        from sklearn.manifold import TSNE  # takes a second to import
+        # Both take a second to import.
+        from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
 
         perplexity = min(_NEIGHBOURS, (len(points) - 1) / 3)
         layout = TSNE(init="pca", perplexity=perplexity, random_state=seed)
-    else:
-        try:
-            umap = importlib.import_module(method)
-        except ImportError as error:
-            raise ImportError(
-                "method='umap' needs umap-learn (pip install umap-learn); method='tsne' does not"
-            ) from error
-        layout = umap.UMAP(random_state=seed, n_jobs=1, n_neighbors=min(15, len(points) - 1))
+        # Each of its thousand steps is too short for several threads, which on a busy machine wait
+        # for each other a hundred times as long; and one thread always adds up in one order.
+        with threadpool_limits(1):
+            return layout.fit_transform(points).astype("float64")
+    try:
+        umap = importlib.import_module(method)
+    except ImportError as error:
+        raise ImportError(
+            "method='umap' needs umap-learn (pip install umap-learn); method='tsne' does not"
+        ) from error
+    layout = umap.UMAP(random_state=seed, n_jobs=1, n_neighbors=min(15, len(points) - 1))
     return np.asarray(layout.fit_transform(points), "float64")
 
 

@@ -3,5 +3,11 @@
 from kmed.trainers.box_pictures import BoxPictures
 from kmed.trainers.checkpoints import Checkpoints
 from kmed.trainers.faster_rcnn import FasterRCNN
+from kmed.trainers.two_towers import TwoTowers
 
-__all__ = ["BoxPictures", "Checkpoints", "FasterRCNN"]
+__all__ = [
+    "BoxPictures",
+    "Checkpoints",
+    "FasterRCNN",
+    "TwoTowers",
+]

@@ -111,6 +111,10 @@ class TwoTowers(keras.Model):
         super().compile(optimizer=optimizer, **options)
         self.optimizer.build(self.trainable_variables)
 
+    def compile_from_config(self, config):
+        """Compile a trainer that was saved as it was compiled then."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
     def call(self, x, training=False):
         """Give the embeddings of the modalities that `x` has."""
         return {modality: self.towers[modality](x[modality], training=training) for modality in x}

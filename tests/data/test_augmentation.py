@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,3 +99,23 @@ def test_refuses_what_is_out_of_range():
         Augmentation(zoom=1)
     with pytest.raises(ValueError, match="at least 2"):
         Augmentation(elastic_nodes=1)
+
+
+def test_a_shift_moves_the_image_by_whole_pixels_at_most_so_far():
+    image = np.zeros((40, 20, 1), "float32")
+    image[20, 10] = 1
+    still = Augmentation(
+        flip="none", rotation_degrees=0, zoom=0, elastic=0, contrast=0, brightness=0, noise=0
+    )
+    found = []
+    for number in range(60):
+        shifted = replace(still, shift=0.25)
+        moved, _, _ = augment(tf.constant(image), None, None, tf.constant([0, number]), shifted)
+        weights = np.asarray(moved)[..., 0]
+        centre = np.array([(weights.sum(axis=1 - axis) * np.arange(size)).sum() for axis, size in enumerate((40, 20))])  # fmt: skip
+        found.append(centre / weights.sum() - (20, 10))
+    low, high = np.min(found, axis=0), np.max(found, axis=0)
+    assert (low > (-10.1, -5.1)).all() and (high < (10.1, 5.1)).all()
+    assert (high - low > (14, 7)).all()
+    unmoved, _, _ = augment(tf.constant(image), None, None, tf.constant([0, 1]), still)
+    np.testing.assert_array_equal(unmoved, image)

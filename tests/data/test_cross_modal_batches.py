@@ -137,7 +137,7 @@ def test_a_resumed_training_sees_the_same_batches(scans, options):
     resumed, _ = cross_modal_training_batches(made, first_epoch=1, **options)
     assert steps == 3
     same(whole[steps:], arrays(resumed))
-    other, _ = cross_modal_training_batches(made, **options | {"seed": 5})
+    other, _ = cross_modal_training_batches(made, **options | {"seed": 5, "augmentation": None})
     assert (arrays(other)[0][1]["ct"]["key"] != whole[0][1]["ct"]["key"]).any()
 
 
@@ -181,7 +181,7 @@ def test_captions_belong_to_their_images(captioned):
 
 
 def test_words_are_left_out_at_random(captioned):
-    options = {"batch_size": 6, "epochs": 20, "word_dropout": 0.4, "seed": 3}
+    options = {"batch_size": 6, "epochs": 10, "word_dropout": 0.4, "seed": 3}
     dataset, _ = cross_modal_training_batches(captioned, **options)
     batches = arrays(dataset)
     same(batches[5:], arrays(cross_modal_training_batches(captioned, first_epoch=5, **options)[0]))
@@ -189,8 +189,8 @@ def test_words_are_left_out_at_random(captioned):
     order = "row0 row1 one two three four five six seven eight".split()
     places = [[order.index(word) for word in words if word in order] for words in sentences]
     assert all(place == sorted(place) for place in places)
-    # 120 sentences of 10 words, each kept with probability 0.6: 720 +- 17.
-    assert abs(sum(map(len, sentences)) - 720) < 4 * 17
+    # 60 sentences of 10 words, each kept with probability 0.6: 360, standard deviation 12.
+    assert abs(sum(map(len, sentences)) - 360) < 4 * 12
 
 
 def test_one_word_stays():

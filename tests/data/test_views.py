@@ -14,9 +14,9 @@ def make(tmp_path):
     """A sample and its case; the pixels are 10 times a number, plus the slice."""
     store = Cache(tmp_path / "cache", lambda image, *_: (image, None, None), {})
 
-    def made(name, number=0, shape=(3, 4, 5)):
+    def made(name, number=0, shape=(3, 4, 5), channels=1):
         path = tmp_path / f"{name}.npy"
-        image = np.full((*shape, 1), 10.0 * number, "float32")
+        image = np.full((*shape, channels), 10.0 * number, "float32")
         if len(shape) == 3:
             image += np.arange(shape[0])[:, None, None, None]
         np.save(path, image)
@@ -114,6 +114,15 @@ def test_sentences():
     view = View.of([text("a", words="Fluid, größer"), text("b")])
     assert view.text and view.shape is None
     assert [read.decode() for read in view.read([1, 0])] == ["", "Fluid, größer"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_refuses_other_channels(make, monkeypatch, kept):
+    (first, one), (second, two) = make("b1", 1), make("c2", 2, channels=3)
+    if not kept:
+        monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    with pytest.raises(ValueError, match="images of 1 and of 3 channels"):
+        View.of(slices(first, "b", 0) + slices(second, "c", 0), {"b1": one, "c2": two})
 
 
 def test_refuses_what_does_not_fit(make):

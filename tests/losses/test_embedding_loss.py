@@ -36,9 +36,8 @@ ALL = {
     "circle": CircleLoss(32.0, 0.3),
 }
 # Those that take labels and embeddings; others take distances or similarities, as in Addons.
-LABELLED = [
-    name for name, loss in ALL.items() if type(loss).call in (EmbeddingLoss.call, TripletHardLoss.call)
-]  # fmt: skip
+TAKES_LABELS = (EmbeddingLoss.call, TripletHardLoss.call)
+LABELLED = [name for name, loss in ALL.items() if type(loss).call in TAKES_LABELS]
 every_loss = pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
 
 
@@ -124,20 +123,19 @@ def test_nothing_to_learn_costs_nothing(loss):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_computed_in_float32(loss, dtype):
     anchors, gallery, positive, negative = two_modalities()
+    gallery[:6] = anchors  # matches and counterexamples at distance 0,
+    anchors[2] = gallery[3] = 0  # and vectors without direction
     half = tf.cast(anchors, dtype), tf.cast(gallery, dtype)
     value, gradients = value_and_gradients(loss, *half, positive, negative)
-    assert value.dtype == "float32"
+    assert value.dtype == "float32" and all(np.isfinite(g).all() for g in gradients)
     rounded = [np.array(tf.cast(side, "float32")) for side in half]
     np.testing.assert_allclose(value, loss.cross(*rounded, positive, negative), rtol=1e-6)
-    assert all(np.isfinite(g).all() for g in gradients)
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-@pytest.mark.parametrize("fill", [0.5, 0.0])
-def test_identical_vectors_are_finite(loss, dtype, fill):
+def test_identical_vectors_are_finite(loss):
     _, _, positive, negative = two_modalities()
-    same = tf.fill((6, 4), tf.cast(fill, dtype)), tf.fill((9, 4), tf.cast(fill, dtype))
+    same = tf.fill((6, 4), tf.cast(0.5, "float16")), tf.fill((9, 4), tf.cast(0.5, "float16"))
     value, gradients = value_and_gradients(loss, *same, positive, negative)
     assert np.isfinite(value) and all(np.isfinite(g).all() for g in gradients)
 
@@ -150,7 +148,7 @@ def test_compiled_for_any_number(loss):
     def compiled(*tensors):
         return loss.cross(*tensors)
 
-    for tensors in (two_modalities(), two_modalities(3, 5)):
+    for tensors in (two_modalities(), two_modalities(3, 5, seed=4)):
         np.testing.assert_allclose(compiled(*tensors), loss.cross(*tensors), rtol=1e-5)
 
 
@@ -168,9 +166,8 @@ def test_labels_are_the_pairs_of_one_batch(name):
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 0])
     equal = labels[:, None] == labels[None]
     expected = loss.cross(x, x, equal & ~np.eye(8, dtype=bool), ~equal)
-    for y_true in (labels, labels[:, None], labels.astype("float32")):
-        np.testing.assert_allclose(loss.call(y_true, x), expected, rtol=1e-6)
-        np.testing.assert_allclose(loss(y_true, x), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss.call(labels, x), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss(labels[:, None], x), expected, rtol=1e-6)
     variable = tf.Variable(x)
     for y_true in (np.arange(8), np.zeros(8)):  # no match, then no counterexample
         with tf.GradientTape() as tape:
@@ -186,8 +183,8 @@ def test_keras_trains_with_labels():
     layers = [keras.layers.Dense(3, use_bias=False), keras.layers.UnitNormalization()]
     model = keras.Sequential([keras.Input((4,)), *layers])
     model.compile(keras.optimizers.Adam(0.05), TripletSemiHardLoss(), jit_compile=False)
-    losses = model.fit(x, labels, batch_size=16, epochs=12, verbose=0).history["loss"]
-    assert losses[-1] < 0.8 * losses[0]
+    losses = model.fit(x, labels, batch_size=16, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ class Settings(TrainingSettings):
     fit: str = setting(
         "resize", "resize stretches the image to the input, letterbox keeps its aspect ratio"
     )
+    augmentation: dict = setting(
+        {"shift": 0.05}, "arguments of kmed.data.augmentation.Augmentation, before `augment` scales"
+    )
     split: str = setting("auto", "auto takes the parts that the data declare; random does not")
     preprocessor: str = setting(
         "auto", "ct, mr, xray or rgb, or one for each modality (ct,mr); auto: as the data say"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kmed.data import Arrays, DataError, Sample
 from kmed.data.items import Item
+from kmed.data.paired_volumes import slice_items
 from kmed.export import Bundle, TextBundle, bundle_folder, version_folders
 from kmed.tasks.inputs import check_modality
 
@@ -104,7 +106,7 @@ def embeddings(
 def slices(
     bundle: Bundle, sample: Sample, every_mm: float | None = None
 ) -> Iterator[tuple[int | None, float | None, np.ndarray]]:
-    """Embed an image, or the slices of a volume.
+    """Embed an image, or the slices of a volume that show something.
 
     Args:
         bundle: of the image's modality.
@@ -112,20 +114,21 @@ def slices(
         every_mm: distance of the slices taken, at least; None: all.
 
     Yields:
-        The slice's index and its position in mm from the first (None of a whole image), and its
+        The slice's index and its position along the normal in mm (None of a whole image), and its
         embedding `(dimension,)`.
 
     Raises:
-        DataError: if the image is not what the bundle takes, naming its file.
+        DataError: if the image is not what the bundle takes, or a volume shows nothing, naming its
+            file.
     """
     arrays = fitting(bundle, sample)
     if arrays.image.ndim - 1 == bundle.rank:
         yield None, None, bundle.answer(arrays.image)["embedding"]
         return
-    step = max(1, round((every_mm or 0.0) / arrays.spacing_mm[0]))
-    for index in range(0, len(arrays.image), step):
-        position = index * arrays.spacing_mm[0]
-        yield index, position, bundle.answer(arrays.image[index])["embedding"]
+    held = replace(sample, read=lambda: arrays)  # else it would be read again
+    for item in slice_items([held], every_mm=every_mm):
+        vector = bundle.answer(arrays.image[item.slice])["embedding"]
+        yield item.slice, item.position_mm, vector
 
 
 def fitting(bundle: Bundle, sample: Sample) -> Arrays:

@@ -97,7 +97,7 @@ def train(
     if first:
         say(f"going on after epoch {first} of {settings.epochs}")
     if first < settings.epochs and not checkpoints.finished:
-        augmentation = Augmentation(flip=settings.flip).scaled(settings.augment)
+        augmentation = Augmentation(flip=settings.flip, **settings.augmentation)
         batches, steps = cross_modal_training_batches(
             of_part["train"],
             batch_size=settings.batch_size,
@@ -106,7 +106,7 @@ def train(
             steps_per_epoch=steps,
             sampler=settings.sampler,
             per_label=settings.per_label,
-            augmentation=augmentation,
+            augmentation=augmentation.scaled(settings.augment),
             word_dropout=settings.word_dropout,
             seed=settings.seed,
         )

@@ -1,6 +1,8 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from kmed.applications import embedding
 from kmed.export import Bundle, TextBundle
-from kmed.tasks.retrieval import train
+from kmed.tasks.retrieval import train, training
 from kmed.tasks.retrieval.towers import partner_folder
 
 FILES = ("saved_model.pb", "model.keras", "model.tflite", "card.md", "bundle.json")
@@ -85,6 +87,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(pairs, settings_of, 
             file.visititems(lambda name, one: found.append(np.array(one)) if isinstance(one, h5py.Dataset) else None)  # fmt: skip
         return found, run
 
+    def published(towers, measured, facts, **options):
+        return dict.fromkeys(towers, Path()), Path()
+
+    # What comes after the weights has its tests above.
+    monkeypatch.setattr(training, "measure", lambda *given, **options: measured)
+    monkeypatch.setattr(training, "publish", published)
+    measured = SimpleNamespace(summary={})
     options = {"modalities": ("pos", "neg"), "epochs": 2, "steps_per_epoch": 1, "memory": 16}
     whole, _ = weights(settings_of(pairs, name="a", **options))
     settings = settings_of(pairs, name="b", **options)
