@@ -22,7 +22,7 @@ UNITS = {
     "mr": "pixel values of any linear scale, 0 outside of the body or brain",
     "xray": "pixel values of any linear scale, 8 or 16 bits",
     "rgb": "8 bit red, green and blue, 0 to 255",
-    "text": "UTF-8 strings",
+    "vocabulary": "UTF-8 strings",
 }
 # What keras.layers.TextVectorization strips.
 _PUNCTUATION = re.compile(rb"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")

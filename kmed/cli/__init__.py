@@ -1,4 +1,4 @@
-"""The command line: `kmed demo | list | train | anchors | evaluate | predict | explain | export | index`.
+"""The command line: `kmed demo | list | train | evaluate | predict | export | index` and more.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """

@@ -80,7 +80,16 @@ def _no_divisor(name: str, dimension: int) -> str:
 
 
 def first_count(kind: str, options: dict) -> int:
-    """Vectors from which on a kind has a structure; below, search is exact and fast anyway."""
+    """Vectors from which on a kind has a structure; below, search is exact and fast anyway.
+
+    Args:
+        kind: "hnsw" or "ivf_pq".
+        options: all of the kind's.
+
+    Example:
+        >>> first_count("ivf_pq", {"nlist": None})
+        10000
+    """
     if kind == "hnsw":
         return 1
     # faiss wants 39 examples for a centre: of the lists, and of the 16 words of 4 bits.
@@ -102,7 +111,9 @@ class Structure:
         self._index = index
 
     @classmethod
-    def make(cls, kind: str, options: dict, dimension: int, sample: np.ndarray, count: int):
+    def make(
+        cls, kind: str, options: dict, dimension: int, sample: np.ndarray | None, count: int
+    ) -> Structure:
         """Make an empty structure.
 
         Args:

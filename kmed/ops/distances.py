@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 METRICS = ("L2", "squared-L2", "angular")
-_SHORTEST = 1e-4  # a shorter vector is divided by this: its gradient stays within float16
+_SHORTEST = 1e-6  # TensorFlow Addons' too; what is shorter has no direction
 
 
 def at_least_float32(x):
@@ -30,13 +30,13 @@ def at_least_float32(x):
 
 
 def unit_vectors(x):
-    """Divide each vector by its length, or by 0.0001 if it is shorter.
+    """Divide each vector by its length.
 
     Args:
         x: `(N, D)`.
 
     Returns:
-        `(N, D)` of length 1, and of zeros where `x` has zeros: there the gradient is finite.
+        `(N, D)` of length 1; zeros, with a gradient of 0, for vectors shorter than 0.000001.
 
     Example:
         >>> unit_vectors([[3.0, 4.0], [0.0, 0.0]]).numpy().round(4).tolist()
@@ -44,7 +44,9 @@ def unit_vectors(x):
     """
     x = at_least_float32(x)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x * ops.rsqrt(ops.maximum(squares, _SHORTEST**2))
+    found = squares > _SHORTEST**2
+    # Selected before the root, so that no gradient is multiplied by an infinite one.
+    return ops.where(found, x, 0.0) * ops.rsqrt(ops.where(found, squares, 1.0))
 
 
 def pairwise_distances(a, b=None, metric: str | Callable = "L2"):

@@ -17,7 +17,7 @@ def _vectors(count, seed=0):
     return unit_vectors(random.standard_normal((count, DIMENSION)), DIMENSION)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=KINDS, scope="module")
 def structure(request):
     vectors = _vectors(1000)
     made = Structure.make(request.param, KINDS[request.param], DIMENSION, vectors, 1000)

@@ -21,17 +21,14 @@ from kmed.losses.triplet_semihard import TripletSemiHardLoss
 ALL = {
     "triplet_semihard": TripletSemiHardLoss(0.5, "squared-L2"),
     "triplet_hard": TripletHardLoss(0.5),
-    "triplet_hard_soft": TripletHardLoss(soft=True),
     "triplet_all": TripletAllLoss(0.5, distance_metric="angular"),
     "triplet_all_soft": TripletAllLoss(soft=True),
     "contrastive": ContrastiveLoss(1.2),
-    "contrastive_balanced": ContrastiveLoss(balanced=True),
     "npairs": NpairsLoss(),
     "npairs_multilabel": NpairsMultilabelLoss(),
     "lifted_struct": LiftedStructLoss(0.5),
     "ntxent": NTXentLoss(0.3),
     "infonce": InfoNCELoss(0.2, maximum_scale=50.0),
-    "infonce_fixed": InfoNCELoss(0.2, learnable=False),
     "sigmoid": SigmoidLoss(),
     "circle": CircleLoss(32.0, 0.3),
 }

@@ -14,7 +14,8 @@ def items(key, patient, study, label, position):
 
 
 def both(*args, **options):
-    return [keras.ops.convert_to_numpy(one).astype(int).tolist() for one in relations(*args, **options)]  # fmt: skip
+    found = relations(*args, **options)
+    return [keras.ops.convert_to_numpy(one).astype(int).tolist() for one in found]
 
 
 def test_slices_of_two_studies_by_hand():

@@ -16,7 +16,8 @@ from kmed.tasks.progress import tenths
 from kmed.tasks.retrieval.settings import Settings
 
 # What the values of a modality are where its files do not say it.
-_BY_NAME = {"ct": "ct"} | dict.fromkeys(("mr", "mri", "t1", "t1c", "t2", "flair", "pd", "dwi"), "mr")
+_MR = ("mr", "mri", "t1", "t1c", "t2", "flair", "pd", "dwi")
+_BY_NAME = {"ct": "ct"} | dict.fromkeys(_MR, "mr")
 
 
 def open_data(settings: Settings) -> CrossModal:
@@ -133,9 +134,7 @@ def prepared(
             return fitted, None, None
 
         store = Cache(settings.cache_dir or settings.run_folder / "cache", one, description)
-        found_cases = store.cases(
-            samples.values(), progress=tenths(say, f"{modality}: prepared")
-        )
+        found_cases = store.cases(samples.values(), progress=tenths(say, f"{modality}: prepared"))
         cases |= dict(zip(samples, found_cases, strict=True))
     return cases
 

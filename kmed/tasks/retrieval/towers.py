@@ -39,7 +39,9 @@ def load_tower(path: str | Path) -> Tower:
     folder = bundle_folder(path)
     facts = _facts(folder)
     if facts["metadata"].get("task") != "retrieval":
-        raise ValueError(f"{folder} is no tower of a retrieval system; train one: kmed train triplet")
+        raise ValueError(
+            f"{folder} is no tower of a retrieval system; train one: kmed train triplet"
+        )
     kind = TextBundle if facts["input"]["name"] == "text" else Bundle
     return kind.load(folder)
 

@@ -14,7 +14,7 @@ from kmed.tasks.exporting import export_formats
 from kmed.tasks.predictions import Predicted, samples_of
 from kmed.tasks.progress import tenths
 from kmed.tasks.publishing import PARTS
-from kmed.tasks.records import write_csv, write_json
+from kmed.tasks.records import write_csv
 from kmed.tasks.retrieval.measuring import measure
 from kmed.tasks.retrieval.publishing import write_measures
 from kmed.tasks.retrieval.towers import load_tower, partner_folder, slices
@@ -126,7 +126,9 @@ def predict(
             failed.append((sample.id, str(error)))
             continue
         for index, _, vector in found:
-            rows.append({"row": len(rows), "name": sample.id, "slice": "" if index is None else index})
+            rows.append(
+                {"row": len(rows), "name": sample.id, "slice": "" if index is None else index}
+            )
             vectors.append(vector)
         say(f"{sample.id}: {len(found)} embeddings")
     written = []
@@ -167,7 +169,7 @@ def export(
     """
     if isinstance(load_tower(bundle_path), TextBundle):
         raise ValueError(
-            f"{bundle_folder(bundle_path)}: a text tower has its SavedModel and model.tflite; the "
+            f"{bundle_folder(bundle_path)}: a text tower has its SavedModel and model.tflite; "
             "other formats are for images"
         )
 

@@ -74,7 +74,8 @@ def test_what_does_not_fit_is_refused(trained, read, index, pairs, tmp_path):
 def test_sentences_and_pictures_find_each_other(read, reports, tmp_path):
     run, *_ = read
     text = partner_folder(run.bundle_path)
-    assert not build(run.bundle_path, [reports.parent / f"s{i:02d}.png" for i in range(8)], say=quiet)  # fmt: skip
+    pictures = [reports.parent / f"s{i:02d}.png" for i in range(8)]
+    assert not build(run.bundle_path, pictures, say=quiet)
     # Without an index named, the other modality's beside its tower is searched.
     rows = search(text, text="a disc on the left", k=3)
     assert len(rows) == 3 and rows[0]["file"].endswith(".png")

@@ -21,7 +21,8 @@ def test_towers_learn_to_find(trained):
     assert list(run.metrics) == ["pos to neg", "neg to pos"]
     # 12 test patients: one in twelve by chance.
     assert min(run.metrics[d]["recall_5"].value for d in run.metrics) > 0.6
-    assert [len({s.patient for s in part}) for part in (run.split.train, run.split.test)] == [20, 12]
+    patients = [{s.patient for s in part} for part in (run.split.train, run.split.test)]
+    assert [len(part) for part in patients] == [20, 12]
     assert said[0] == "items: 40 of pos, 40 of neg; 40 patients"
 
 
@@ -84,8 +85,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(pairs, settings_of, 
         run = train(embedding, settings, say=lambda line: None, verbose=0)
         with h5py.File(settings.run_folder / "epoch-0002" / "model.weights.h5") as file:
             found = []
-            file.visititems(lambda name, one: found.append(np.array(one)) if isinstance(one, h5py.Dataset) else None)  # fmt: skip
-        return found, run
+            file.visititems(lambda name, one: found.append(one))
+            return [np.array(one) for one in found if isinstance(one, h5py.Dataset)], run
 
     def published(towers, measured, facts, **options):
         return dict.fromkeys(towers, Path()), Path()
