@@ -321,7 +321,7 @@ def on_devices(path):
     # Batches of eight and of three, which two replicas share as 4 + 4 and 2 + 1.
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     histories = {}
-    for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
+    for policy in ("float32", "mixed_float16"):
         keras.config.set_dtype_policy(policy)
         for devices in (1, 2):
             with strategy(devices).scope():
@@ -344,10 +344,11 @@ def on_devices(path):
 
 def test_two_replicas_end_where_one_does(run_isolated, tmp_path):
     # oneDNN sums in an order that depends on the threads.
-    printed = run_isolated(on_devices, str(tmp_path), env={"TF_ENABLE_ONEDNN_OPTS": "0"})
+    env = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    printed = run_isolated(on_devices, str(tmp_path), env=env, timeout=900)
     histories = json.loads(printed.splitlines()[-1])
     # Half precision rounds the parts of a gradient, and their sum in another place.
-    tolerances = {"float32": 1e-5, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
+    tolerances = {"float32": 1e-5, "mixed_float16": 2e-3}
     for policy, tolerance in tolerances.items():
         one, two = (histories[f"{policy}{devices}"] for devices in (1, 2))
         for name in one:

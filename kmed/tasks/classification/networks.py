@@ -10,6 +10,7 @@ from kmed import distribute
 from kmed.losses import ClassificationCrossEntropy, OrdinalCrossEntropy
 from kmed.metrics import LabelAccuracy
 from kmed.tasks.classification.settings import Settings
+from kmed.tasks.optimizers import scheduled_adam
 
 Builder = Callable[..., keras.Model]
 HEAD = "logits"  # the layer that every classifier of the catalogue ends in
@@ -66,19 +67,9 @@ def compile_network(
         class_weights: one for each class, or None.
         learning_rate: in place of the settings' own.
     """
-    warm_up = min(100, max(1, steps // 10))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warm_up),
-        warmup_target=learning_rate or settings.learning_rate,
-        warmup_steps=warm_up,
+    optimizer = scheduled_adam(
+        learning_rate or settings.learning_rate, steps, weight_decay=settings.weight_decay
     )
-    if settings.weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
-        # Decay is for kernels: it would pull scales and shifts of normalisations to zero.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    else:
-        optimizer = keras.optimizers.Adam(rate)
     if kind == "ordinal":
         loss = OrdinalCrossEntropy(class_weights=class_weights)
     else:

@@ -13,6 +13,7 @@ from kmed.codecs import FasterRCNNCodec, SSDCodec, YOLOv3Codec
 from kmed.data import BoxAugmentation, Objects, anchor_clusters
 from kmed.losses import MultiboxLoss, YOLOv3Loss
 from kmed.tasks.detection.settings import Settings
+from kmed.tasks.optimizers import scheduled_adam
 from kmed.trainers.faster_rcnn import FasterRCNN
 
 Builder = Callable[..., keras.Model]
@@ -93,19 +94,13 @@ def compiled(network: keras.Model, codec, settings: Settings, steps: int) -> ker
     Returns:
         What is fitted: the network itself, or the trainer around it.
     """
-    warm_up = min(500, max(1, steps // 20))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
+    optimizer = scheduled_adam(
+        settings.learning_rate,
+        steps,
+        weight_decay=settings.weight_decay,
+        warm_up_share=0.05,
+        longest_warm_up=500,
     )
-    if settings.weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
-        # Decay is for kernels: it would pull scales and shifts of normalisations to zero.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "scale"])
-    else:
-        optimizer = keras.optimizers.Adam(rate)
     if settings.detector == "faster_rcnn":
         trainer = FasterRCNN(network, codec, seed=settings.seed, **settings.loss)
         trainer.compile(optimizer, jit_compile=distribute.jit_compile())

@@ -8,6 +8,7 @@ import keras
 
 from kmed import distribute, losses, preprocessors
 from kmed.applications import text_tower
+from kmed.tasks.optimizers import scheduled_adam
 from kmed.tasks.retrieval.settings import LOSSES, Settings
 from kmed.trainers.two_towers import TwoTowers
 
@@ -101,18 +102,6 @@ def compiled(towers: Mapping[str, keras.Model], settings: Settings, steps: int) 
         chunks=settings.chunks,
         seed=settings.seed,
     )
-    warm_up = min(100, max(1, steps // 10))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
-    )
-    if settings.weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
-        # Decay is for kernels: it would pull scales, shifts and temperatures to zero.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_scale"])
-    else:
-        optimizer = keras.optimizers.Adam(rate)
+    optimizer = scheduled_adam(settings.learning_rate, steps, weight_decay=settings.weight_decay)
     trainer.compile(optimizer, jit_compile=distribute.jit_compile())
     return trainer

@@ -8,6 +8,7 @@ import keras
 
 from kmed import distribute
 from kmed.metrics import MeanDice
+from kmed.tasks.optimizers import scheduled_adam
 from kmed.tasks.segmentation.settings import LOSSES, Settings
 
 Builder = Callable[..., keras.Model]
@@ -36,10 +37,6 @@ def compile_network(
     def new_loss():
         return LOSSES[settings.loss](**options)
 
-    warm_up = min(100, max(1, steps // 10))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up
-    )
     loss, loss_weights = new_loss(), None
     metrics = [MeanDice(classes, empty=None, name="dice")]
     if isinstance(network.output, dict):
@@ -49,7 +46,7 @@ def compile_network(
         loss_weights = {n: s / sum(shares) for n, s in zip(names, shares, strict=True)}
         metrics = {"logits": metrics}
     network.compile(
-        keras.optimizers.Adam(rate),
+        scheduled_adam(settings.learning_rate, steps),
         loss,
         loss_weights=loss_weights,
         metrics=metrics,
