@@ -22,7 +22,7 @@ _SEAL = 256  # bytes after faiss' own, which faiss doesn't read: what the file w
 OPTIONS = {
     "exact": {},
     "hnsw": {"M": 32, "efConstruction": 200, "efSearch": 128},
-    "ivf_pq": {"nlist": None, "m": None, "nprobe": 64, "rerank": 20, "sample": 262_144},
+    "ivf_pq": {"nlist": None, "m": None, "nprobe": 128, "rerank": 10, "sample": 262_144},
 }
 SEARCHING = {"efSearch", "nprobe", "rerank"}
 

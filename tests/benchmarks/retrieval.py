@@ -77,7 +77,7 @@ MEDPIX = retrieval.Settings(
     vocabulary=3000,
     word_dropout=0.4,
     batch_size=64,
-    epochs=60,
+    epochs=120,
     weight_decay=0.05,
     flip="none",
 )

@@ -75,7 +75,7 @@ def settings_of(tmp_path_factory):
             data=str(data),
             size=(32, 32),
             dimension=16,
-            network={"backbone_options": {"width": 4, "normalization": None}},
+            network={"backbone_options": {"width": 16, "normalization": None}},
             batch_size=8,
             learning_rate=3e-3,
             validation=0.2,
