@@ -45,9 +45,10 @@ PHANTOMS = retrieval.Settings(
     size=(96, 96),
     network={"backbone_options": {"width": 16}},
     batch_size=64,
-    epochs=40,
-    validation=0.1,
-    test=0.5,
+    learning_rate=2e-3,
+    epochs=50,
+    validation=0.05,
+    test=0.25,
     flip="none",
     augment=0.3,
 )
