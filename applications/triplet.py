@@ -11,7 +11,14 @@ The data are volumes of two modalities on one grid, named by patient and modalit
 a folder for each modality (t1/KEY.png, t2/KEY.png). An anchor is of one modality, its positives and
 negatives of the other; slices of one study within `near_mm` are neither.
 
-MEASURED
+T1 and T2 of `ms_lesion_mni` and `brain_mr_multicontrast`, two patients to train on and two unseen:
+
+    python applications/triplet.py --data brains --set modalities=t1,t2 --set share=true \
+        --set tolerance_mm=5 --set 'network.backbone_options={"width": 16}' --epochs 100 \
+        --split-file split.json
+
+On two cores: the first hit is within 5 mm in the right patient for 0.876 of the T1 slices and 0.822
+of the T2 slices, searched among all slices of both patients; 2 minutes.
 
 It gives the bundles saved_models/NAME-MODALITY/VERSION, and in runs/NAME a report, pictures,
 curves and checkpoints. `kmed index build` and `kmed index search` then search an archive.

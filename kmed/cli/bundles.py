@@ -147,7 +147,9 @@ def explain(
     """
     task = catalog().task_of(bundle)
     if not hasattr(task, "explain"):
-        raise ValueError(f"{bundle} is a detector: its boxes are the places; explain takes others")
+        raise ValueError(
+            f"{bundle} neither classifies nor segments, which is what explain shows the places of"
+        )
     options = asked(task.explain, class_name=class_name)
     done = task.explain(
         bundle, inputs, output=output, variant=str(variant), **options, say=typer.echo

@@ -64,7 +64,7 @@ def build(
     catalog()
     from kmed.tasks.retrieval import indexing
 
-    _, failed = indexing.build(
+    failed = indexing.build(
         bundle, archive, index=index, kind=str(kind), every_mm=every_mm, say=typer.echo
     )
     _tell(failed)

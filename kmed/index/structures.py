@@ -21,7 +21,7 @@ _SEAL = 256  # bytes after faiss' own, which faiss doesn't read: what the file w
 # What a kind takes, with its defaults; `SEARCHING` may differ from one opening to the next.
 OPTIONS = {
     "exact": {},
-    "hnsw": {"M": 32, "efConstruction": 200, "efSearch": 128},
+    "hnsw": {"M": 16, "efConstruction": 100, "efSearch": 128},
     "ivf_pq": {"nlist": None, "m": None, "nprobe": 128, "rerank": 10, "sample": 262_144},
 }
 SEARCHING = {"efSearch", "nprobe", "rerank"}
@@ -42,8 +42,8 @@ def checked_options(kind: str, dimension: int, options: dict | None) -> dict:
         VectorIndexError: for an unknown kind, an unknown option or a value out of range.
 
     Example:
-        >>> checked_options("hnsw", 128, {"M": 16})
-        {'M': 16, 'efConstruction': 200, 'efSearch': 128}
+        >>> checked_options("hnsw", 128, {"M": 24})
+        {'M': 24, 'efConstruction': 100, 'efSearch': 128}
     """
     if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
         raise VectorIndexError(f"`dimension` must be a whole number from 1; received {dimension!r}")

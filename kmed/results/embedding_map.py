@@ -15,7 +15,8 @@ from kmed.results.svg import INK
 
 METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 
-_MARKERS = ("o", "^")  # of the first modality and of the second
+# A ring around a point is seen where both modalities lie at one place, as they should.
+_RING = 3.2  # times the area of a point
 _DIMENSIONS = 50  # more are first reduced by PCA, as van der Maaten and Hinton do
 _NEIGHBOURS = 30.0  # perplexity of t-SNE
 _FEWEST = 10  # points; the neighbourhoods of fewer make no map
@@ -105,7 +106,7 @@ def embedding_figure(
     classes: Mapping[str, Sequence[int]] | None = None,
     labels: Sequence[str] = (),
 ) -> str:
-    """Draws the map: a mark for each modality, and a line between what matches.
+    """Draws the map: points of one modality, rings of the other, lines between what matches.
 
     Short lines are pairs that the networks see alike. With `classes` the colours are those of the
     six most frequent classes, without they are those of the modalities. Axes have no ticks, for
@@ -141,11 +142,13 @@ def embedding_figure(
         total = sum(len(places) for places in found.places.values())
         area = 26 if total <= 200 else 12 if total <= 800 else 6
         for index, (modality, places) in enumerate(found.places.items()):
-            marker = _MARKERS[index % len(_MARKERS)]
             for tone, _, chosen in groups[modality]:
-                style = {"alpha": 0.25} if tone == INK else {"alpha": 0.8}
-                points = places[chosen]
-                axes.scatter(*points.T, area, tone, marker=marker, linewidths=0, zorder=2, **style)
+                style = {"alpha": 0.25 if tone == INK else 0.8, "zorder": 2}
+                if index % 2:
+                    look = {"s": _RING * area, "facecolors": "none", "edgecolors": tone, "lw": 0.8}
+                else:
+                    look = {"s": area, "c": tone, "lw": 0}
+                axes.scatter(*places[chosen].T, **look, **style)
         for handle in _handles(found, groups, classes is not None):
             axes.add_line(handle)
         axes.set_xticks([])
@@ -252,18 +255,18 @@ def _groups(found, classes, labels):
 
 def _handles(found, groups, classed):
     """Entries of the legend: the marks of the modalities, then the colours of the classes."""
-    style = {"ls": "", "ms": 5, "markeredgewidth": 0}
+    point = {"ls": "", "ms": 4, "mew": 0}
     for index, name in enumerate(found.places):
         tone = INK if classed else COLORS[index]
-        marker = _MARKERS[index % len(_MARKERS)]
+        style = {"ls": "", "ms": 6.5, "mew": 0.9, "mfc": "none"} if index % 2 else point
         # A space before the name: matplotlib leaves labels out that begin with an underscore.
-        yield Line2D([], [], marker=marker, color=tone, label=f" {name}", **style)
+        yield Line2D([], [], marker="o", color=tone, label=f" {name}", **style)
     if classed:
         for position, (tone, name, _) in enumerate(next(iter(groups.values()))):
             if any(groups[modality][position][2].any() for modality in groups):
                 alpha = 0.25 if tone == INK else 1
                 name = name if len(name) <= 30 else f"{name[:29]}…"
-                yield Line2D([], [], marker="s", color=tone, alpha=alpha, label=f" {name}", **style)
+                yield Line2D([], [], marker="s", color=tone, alpha=alpha, label=f" {name}", **point)
 
 
 def _pairs(found, keys):

@@ -94,7 +94,7 @@ def query_sheet(
     for i, (query, row) in enumerate(zip(queries, hits, strict=True)):
         top = i * row_height
         tile = _tile(query, wide - 2 * _FRAME, inner, windows[0], letters)
-        sheet.paste(tile, (_FRAME + (wide - 2 * _FRAME - tile.width) // 2, top + _FRAME))
+        sheet.paste(tile, ((wide - tile.width) // 2, top + (size - tile.height) // 2))
         note = "query" if first is None else _place(first[i])
         draw.text((_FRAME, top + size + line / 2), note, _FAINT, font, anchor="lm")
         for j, hit in enumerate(row):
