@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 
 from kmed.losses.triplet_loss import TripletLoss
@@ -42,19 +40,6 @@ class TripletAllLoss(TripletLoss):
     """
 
     average_of_positive_only = True
-
-    def __init__(
-        self,
-        margin: float = 1.0,
-        soft: bool = False,
-        distance_metric: str | Callable = "L2",
-        name: str | None = None,
-        *,
-        reduction: str | None = None,
-        dtype=None,
-    ):
-        """Takes the arguments that the class describes."""
-        super().__init__(margin, soft, distance_metric, reduction=reduction, name=name, dtype=dtype)
 
     def mined(self, distances, positive, negative):
         """Returns every match with every counterexample."""

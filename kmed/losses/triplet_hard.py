@@ -44,19 +44,6 @@ class TripletHardLoss(TripletLoss):
         0.25
     """
 
-    def __init__(
-        self,
-        margin: float = 1.0,
-        soft: bool = False,
-        distance_metric: str | Callable = "L2",
-        name: str | None = None,
-        *,
-        reduction: str | None = None,
-        dtype=None,
-    ):
-        """Takes the arguments that the class describes."""
-        super().__init__(margin, soft, distance_metric, reduction=reduction, name=name, dtype=dtype)
-
     def call(self, y_true, y_pred):
         """Returns the loss of a batch, a scalar."""
         return self.cross(y_pred, y_pred, *label_pairs(y_true, itself=True))

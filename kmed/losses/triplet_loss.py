@@ -20,8 +20,8 @@ class TripletLoss(EmbeddingLoss):
         soft: a soft margin, `log(1 + exp(difference))`, in place of `margin`.
         distance_metric: "L2", "squared-L2", "angular", or a function of one `(N, D)` tensor that
             gives `(N, N)` distances.
-        reduction: how Keras joins values; the loss is a scalar already.
         name: name of the loss.
+        reduction: how Keras joins values; the loss is a scalar already.
         dtype: Keras' type of the result; it is computed in float32.
     """
 
@@ -33,9 +33,9 @@ class TripletLoss(EmbeddingLoss):
         margin: float = 1.0,
         soft: bool = False,
         distance_metric: str | Callable = "L2",
+        name: str | None = None,
         *,
         reduction: str | None = None,
-        name: str | None = None,
         dtype=None,
     ):
         """Takes the arguments that the class describes."""
