@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import keras
 from keras import ops
 
@@ -9,7 +11,7 @@ from kmed.ops.distances import at_least_float32
 from kmed.ops.mining import label_pairs
 
 
-class EmbeddingLoss(keras.losses.Loss):
+class EmbeddingLoss(keras.losses.Loss, ABC):
     """A loss of embeddings; subclasses write `between`.
 
     Called as Keras calls losses, it takes labels and the embeddings of one batch. `cross` takes
@@ -74,9 +76,9 @@ class EmbeddingLoss(keras.losses.Loss):
         learned = {n: ops.cast(learned.get(n, v), anchors.dtype) for n, v in self.learnable.items()}
         return self.between(anchors, gallery, positive, ops.cast(negative, "bool"), **learned)
 
+    @abstractmethod
     def between(self, anchors, gallery, positive, negative, **learned):
         """Returns the loss of checked tensors, a scalar; the arguments are those of `cross`."""
-        raise NotImplementedError
 
 
 def at_least_zero(**numbers: float) -> tuple[float, ...]:

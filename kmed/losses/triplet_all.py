@@ -39,8 +39,5 @@ class TripletAllLoss(TripletLoss):
         1.0
     """
 
+    miner = staticmethod(all_triplets)
     average_of_positive_only = True
-
-    def mined(self, distances, positive, negative):
-        """Returns every match with every counterexample."""
-        return all_triplets(distances, positive, negative)

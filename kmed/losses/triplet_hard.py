@@ -44,13 +44,11 @@ class TripletHardLoss(TripletLoss):
         0.25
     """
 
+    miner = staticmethod(hard_triplets)
+
     def call(self, y_true, y_pred):
         """Returns the loss of a batch, a scalar."""
         return self.cross(y_pred, y_pred, *label_pairs(y_true, itself=True))
-
-    def mined(self, distances, positive, negative):
-        """Returns each anchor's hardest pair."""
-        return hard_triplets(distances, positive, negative)
 
 
 def triplet_hard_loss(

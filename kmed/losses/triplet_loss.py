@@ -13,7 +13,11 @@ from kmed.ops.mining import masked_mean
 
 
 class TripletLoss(EmbeddingLoss):
-    """An anchor should be nearer to its match than to a counterexample; subclasses write `mined`.
+    """An anchor should be nearer to its match than to a counterexample.
+
+    A subclass names its `miner`, a function of `kmed.ops.mining`: from distances, matches and
+    counterexamples `(A, G)` to distances to matches and to counterexamples, and which of these
+    pairs count.
 
     Args:
         margin: by how much nearer, 0 or more.
@@ -25,6 +29,7 @@ class TripletLoss(EmbeddingLoss):
         dtype: Keras' type of the result; it is computed in float32.
     """
 
+    miner: Callable
     takes_soft = True
     average_of_positive_only = False
 
@@ -47,21 +52,11 @@ class TripletLoss(EmbeddingLoss):
     def between(self, anchors, gallery, positive, negative):
         """Returns the mean over the triplets that count."""
         distances = pairwise_distances(anchors, gallery, self.distance_metric)
-        near, far, valid = self.mined(distances, ops.cast(positive, "bool"), negative)
+        near, far, valid = self.miner(distances, ops.cast(positive, "bool"), negative)
         if self.soft:
             return masked_mean(ops.softplus(near - far), valid)
         values = ops.maximum(near - far + self.margin, 0.0)
         return masked_mean(values, valid & (values > 0) if self.average_of_positive_only else valid)
-
-    def mined(self, distances, positive, negative):
-        """Returns distances to matches and to counterexamples, and which of these pairs count.
-
-        Args:
-            distances: `(A, G)`.
-            positive: `(A, G)` bool.
-            negative: `(A, G)` bool.
-        """
-        raise NotImplementedError
 
     def get_config(self) -> dict:
         """Returns the arguments that rebuild this loss."""

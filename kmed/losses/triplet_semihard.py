@@ -43,6 +43,7 @@ class TripletSemiHardLoss(TripletLoss):
         0.3486
     """
 
+    miner = staticmethod(semi_hard_triplets)
     takes_soft = False
 
     def __init__(
@@ -58,10 +59,6 @@ class TripletSemiHardLoss(TripletLoss):
         super().__init__(
             margin, False, distance_metric, reduction=reduction, name=name, dtype=dtype
         )
-
-    def mined(self, distances, positive, negative):
-        """Returns each match with its semi-hard counterexample."""
-        return semi_hard_triplets(distances, positive, negative)
 
 
 def triplet_semihard_loss(
