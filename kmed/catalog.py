@@ -12,7 +12,14 @@ import keras
 
 from kmed import applications
 from kmed.export import bundle_folder
-from kmed.tasks import classification, detection, retrieval, segmentation
+from kmed.tasks import (
+    classification,
+    detection,
+    retrieval,
+    segmentation,
+    synthesis,
+    translation,
+)
 
 
 @dataclass(frozen=True)
@@ -236,6 +243,44 @@ CATALOG = {
             "cross-modal retrieval by contrast, of images and of text",
             "Hadsell, Chopra and LeCun 2006; Radford et al. 2021",
             {"loss": "infonce"},
+        ),
+        Row(
+            name="dcgan",
+            title="DCGAN: new images, of a class too, 2D and 3D",
+            paper="Radford, Metz and Chintala 2016; Miyato and Koyama 2018",
+            task=synthesis,
+            builder=applications.dcgan_generator,
+            small={"input_shape": (32, 32, 1), "latent": 8, "filters": 16, "normalization": None},
+            settings={"name": "dcgan"},
+        ),
+        Row(
+            name="cyclegan",
+            title="CycleGAN: translation without pairs, both ways",
+            paper="Zhu et al. 2017",
+            task=translation,
+            builder=applications.cyclegan_generator,
+            small={"input_shape": (32, 32, 1), "blocks": 1, "filters": 16},
+            settings={
+                "name": "cyclegan",
+                "algorithm": "cyclegan",
+                "loss": "least_squares",
+                "network": {"blocks": 9},
+            },
+        ),
+        Row(
+            name="pix2pix",
+            title="Pix2Pix: translation from pairs",
+            paper="Isola et al. 2017",
+            task=translation,
+            builder=applications.pix2pix_generator,
+            small={
+                "input_shape": (32, 32, 1),
+                "levels": 3,
+                "filters": 16,
+                "dropout": 0.0,
+                "normalization": None,
+            },
+            settings={"name": "pix2pix", "algorithm": "pix2pix"},
         ),
     )
 }

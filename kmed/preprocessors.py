@@ -16,11 +16,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from kmed.layers.intensity import Standardize, Window, check_range
+
 # What goes into each preprocessor, by the name of the model.
 UNITS = {
     "ct": "Hounsfield units",
     "mr": "pixel values of any linear scale, 0 outside of the body or brain",
     "xray": "pixel values of any linear scale, 8 or 16 bits",
+    "intensity": "pixel values of the scale that the training images had",
     "rgb": "8 bit red, green and blue, 0 to 255",
     "vocabulary": "UTF-8 strings",
 }
@@ -109,6 +112,33 @@ def rgb(*, channels: int = 3, rank: int = 2) -> keras.Model:
         ValueError: if the rank is not 2 or 3.
     """
     return _model(Window(127.5, 255.0, name="window"), "rgb", channels, rank)
+
+
+def intensity(low: float, high: float, *, channels: int = 1, rank: int = 2) -> keras.Model:
+    """Clip values to a range and scale the range to [-1, 1].
+
+    For generators, whose images have to find the way back (`kmed.layers.IntensityInverse`): the
+    range is the same for all images, and no statistics of the single image are taken.
+
+    Args:
+        low: raw value that becomes -1.
+        high: raw value that becomes 1.
+        channels: channels of the image.
+        rank: spatial axes, 2 or 3.
+
+    Returns:
+        A model from `(B, [D,] H, W, channels)` in raw units to [-1, 1].
+
+    Raises:
+        ValueError: if `high` is not above `low` or the rank is not 2 or 3.
+
+    Example:
+        >>> preprocess_array(intensity(0, 1000), np.full((1, 1, 1), 750)).item()
+        0.5
+    """
+    check_range(low, high)
+    window = Window((low + high) / 2, high - low, name="window")
+    return _model(window, "intensity", channels, rank)
 
 
 def text(vocabulary: Sequence[str], *, length: int = 64) -> keras.Model:
@@ -205,90 +235,10 @@ def preprocess_array(preprocessor: keras.Model, image: np.ndarray) -> np.ndarray
     return ops.convert_to_numpy(preprocessor(batch, training=False))[0]
 
 
-@keras.saving.register_keras_serializable("kmed")
-class Window(keras.layers.Layer):
-    """Clip to `center - width / 2` ... `center + width / 2` and scale that to [-1, 1].
-
-    Args:
-        center: middle of the window, in the image's units.
-        width: width of the window, in the image's units.
-    """
-
-    def __init__(self, center: float, width: float, **kwargs):
-        """Check the arguments."""
-        # float32 under mixed precision too: half precision has no 16 bit pixel values.
-        super().__init__(**({"dtype": "float32"} | kwargs))
-        if not width > 0:
-            raise ValueError(f"the width of a window must be positive; received {width}")
-        self.center, self.width = float(center), float(width)
-
-    def call(self, x):
-        """Window `x` (B, ..., C)."""
-        return ops.clip((x - self.center) * (2.0 / self.width), -1.0, 1.0)
-
-    def compute_output_shape(self, input_shape):
-        """The same shape."""
-        return input_shape
-
-    def get_config(self):
-        """Arguments that rebuild the layer."""
-        return super().get_config() | {"center": self.center, "width": self.width}
-
-
-@keras.saving.register_keras_serializable("kmed")
-class Standardize(keras.layers.Layer):
-    """Bring each image and channel to mean 0 and deviation 1 over its spatial axes.
-
-    The minimum is subtracted first and the deviation taken in a second pass, one axis after the
-    other, so that float32 is enough for millions of 16 bit values and a constant image is 0.
-
-    Args:
-        nonzero: count nonzero voxels only, and leave the others 0.
-    """
-
-    def __init__(self, nonzero: bool = False, **kwargs):
-        """Check the arguments."""
-        super().__init__(**({"dtype": "float32"} | kwargs))
-        self.nonzero = bool(nonzero)
-
-    def call(self, x):
-        """Standardise `x` (B, [D,] H, W, C)."""
-        axes = tuple(range(1, len(x.shape) - 1))
-        if not self.nonzero:
-            x = x - ops.min(x, axis=axes, keepdims=True)
-            x = x - _over(ops.mean, x, axes)
-            variance = _over(ops.mean, ops.square(x), axes)
-        else:
-            inside = ops.not_equal(x, 0.0)
-            weight = ops.cast(inside, "float32")
-            count = ops.maximum(_over(ops.sum, weight, axes), 1.0)
-            low = ops.where(inside, x, ops.max(x, axis=axes, keepdims=True))
-            x = (x - ops.min(low, axis=axes, keepdims=True)) * weight
-            x = (x - _over(ops.sum, x, axes) / count) * weight
-            variance = _over(ops.sum, ops.square(x), axes) / count
-        deviation = ops.sqrt(variance)
-        return x / ops.where(deviation > 0.0, deviation, ops.ones_like(deviation))
-
-    def compute_output_shape(self, input_shape):
-        """The same shape."""
-        return input_shape
-
-    def get_config(self):
-        """Arguments that rebuild the layer."""
-        return super().get_config() | {"nonzero": self.nonzero}
-
-
 def _words(sentence: str) -> list[str]:
     # As TextVectorization: bytes know the lower case of A to Z and ASCII's white space only.
     split = _PUNCTUATION.sub(b"", sentence.encode().lower()).split()
     return [word.decode() for word in split]
-
-
-def _over(reduce, x, axes):
-    # One axis at a time: a single float32 sum over a whole image would stop growing.
-    for axis in reversed(axes):
-        x = reduce(x, axis=axis, keepdims=True)
-    return x
 
 
 def _model(layer, name, channels, rank):

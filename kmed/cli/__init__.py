@@ -105,7 +105,8 @@ app.command(
     "kmed train unet --set loss=dice --set network.filters=8,16,32\n\n"
     "kmed train resnet18 --data pneumoniamnist.npz --size 28,28 --set network.stem=small\n\n"
     "kmed train ssd --data cells --preprocessor rgb --size 240,320\n\n"
-    "kmed train contrastive --data reports.csv --set modalities=image,text",
+    "kmed train contrastive --data reports.csv --set modalities=image,text\n\n"
+    "kmed train pix2pix --data brains --set modalities=t1,t2",
 )(training.train)
 app.command(
     "anchors",
@@ -122,6 +123,11 @@ app.command(
     epilog="Examples:\n\nkmed predict saved_models/lungs chest.png\n\n"
     "kmed predict saved_models/liver ct-series --output found --to nifti",
 )(bundles.predict)
+app.command(
+    "generate",
+    epilog="Examples:\n\nkmed generate saved_models/dcgan -n 64\n\n"
+    "kmed generate saved_models/dcgan --class Hand --seed 7 --output hands",
+)(bundles.generate)
 app.command(
     "explain",
     epilog="Examples:\n\nkmed explain saved_models/pneumonia chest.png\n\n"

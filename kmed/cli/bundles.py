@@ -1,4 +1,4 @@
-"""The commands that use bundles: evaluate, predict, explain, export."""
+"""The commands that use bundles: evaluate, predict, generate, explain, export."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ Overlap = Annotated[
 Inputs = Annotated[
     list[Path],
     typer.Argument(exists=True, help="Pictures, NIfTI, DICOM series.", show_default=False),
+]
+
+
+Extractor = Annotated[
+    str | None,
+    typer.Option(help="Generators: features of the FID: random, or a classifier's bundle."),
 ]
 
 
@@ -82,10 +88,15 @@ def evaluate(
     ] = None,
     box_format: BoxFormat = None,
     fix: Fix = None,
+    segmenter: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Translation: a segmentation's bundle, of the target."),
+    ] = None,
+    extractor: Extractor = None,
     flips: Flips = None,
     overlap: Overlap = None,
 ) -> None:
-    """Measure a bundle on images with known masks, labels or boxes.
+    """Measure a bundle on images with known masks, labels, boxes or translations.
 
     Gives each measure over the images (or the split file's part of them), with its 95% interval
     over patients, as a table, an HTML report, CSV and JSON.
@@ -94,6 +105,7 @@ def evaluate(
     options = asked(
         measured, output=output, split_file=split_file, part=part, patient=patient, table=table,
         label=label, format=box_format, fix=fix, flips=flips, overlap=overlap,
+        segmenter=segmenter, extractor=extractor,
     )  # fmt: skip
     show_metrics(measured(bundle, data, **options, say=typer.echo))
 
@@ -104,7 +116,7 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("findings"),
     to: Annotated[
         str | None,
-        typer.Option(help="Masks: nifti, png, or auto: NIfTI of volumes, PNG of pictures."),
+        typer.Option(help="Masks, translations: nifti, png; auto: NIfTI of volumes, else PNG."),
     ] = None,
     score: Annotated[
         float | None,
@@ -116,10 +128,10 @@ def predict(
     flips: Flips = None,
     overlap: Overlap = None,
 ) -> None:
-    """Find in images and volumes what the bundle was trained to find.
+    """Find in images and volumes what the bundle was trained to find, or translate them.
 
-    Writes a mask and an overlay picture of each, a table of labels and probabilities of all, or the
-    boxes of all (COCO JSON, CSV) and a picture of each. The exit status is 1 if an input failed;
+    Writes a mask and an overlay picture of each, a table of labels and probabilities of all, the
+    boxes of all (COCO JSON, CSV) and a picture of each, or the translated images. The exit status is 1 if an input failed;
     the others are written all the same.
     """
     task = catalog().task_of(bundle)
@@ -129,6 +141,31 @@ def predict(
     with progress_bar(task.predict) as bar:
         done = task.predict(bundle, inputs, output=output, **options, **bar, say=typer.echo)
     _tell(done, output)
+
+
+def generate(
+    bundle: BundlePath,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of images.")] = 16,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="By default the classes take turns.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal images.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("generated"),
+    to: Annotated[
+        str, typer.Option(help="png (8 bits), npy or nifti (raw units); auto: NIfTI of volumes.")
+    ] = "auto",
+) -> None:
+    """Make new images with a generator.
+
+    Writes the images and overview.png. They show no patient.
+    """
+    task = catalog().task_of(bundle)
+    if not hasattr(task, "generate"):
+        raise ValueError(f"{bundle} is no generator: to translate an image, use kmed predict")
+    files = task.generate(
+        bundle, count, class_name=class_name, seed=seed, output=output, to=to, say=typer.echo
+    )
+    typer.echo(f"{len(files)} files in {output}")
 
 
 def explain(

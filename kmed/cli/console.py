@@ -20,6 +20,8 @@ SHOWN_MEASURES = (
     *("ap50", "ap", "froc", "precision"),
     *("auc", "average_precision", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
     *("f1", "kappa", "ece", "brier"),
+    *("mae", "psnr", "ssim", "ms_ssim", "dice_of_real", "dice_ratio"),
+    *("fid", "kid", "conditional_accuracy", "diversity", "copies"),
     *("recall_1", "recall_10", "recall_1_among_100", "median_rank", "map_r", "error_mm"),
 )
 

@@ -65,7 +65,8 @@ def train(
             ".npz file; without it, phantom studies are made. Labels: a folder with one folder "
             "for each class, a CSV table, an .npz file (MedMNIST). Boxes: Pascal VOC, COCO, YOLO, "
             "a CSV table, masks. Retrieval: volumes of two modalities (p1_t1.nii.gz, p1_t2.nii.gz; "
-            "DICOM), a CSV or JSON lines file of images and sentences.",
+            "DICOM), a CSV or JSON lines file of images and sentences. Translation: the same "
+            "volumes, or two folders of images. Synthesis: images, with classes or without.",
         ),
     ] = None,
     labels: Annotated[

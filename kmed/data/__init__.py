@@ -16,6 +16,7 @@ from kmed.data.detection_batches import detection_training_batches, detection_va
 from kmed.data.dicom import dicom_series, read_series
 from kmed.data.discover import discover
 from kmed.data.image_folder import image_folder
+from kmed.data.intensity import intensity_range
 from kmed.data.items import CrossModal, Item
 from kmed.data.label_kinds import Labelled
 from kmed.data.label_table import label_table
@@ -26,6 +27,8 @@ from kmed.data.npz import npz
 from kmed.data.phantoms import phantom_source, phantoms
 from kmed.data.sample import Arrays, DataError, Objects, Sample
 from kmed.data.splits import Split, folds, split
+from kmed.data.translation_batches import translation_training_batches
+from kmed.data.translation_pairs import translation_source, unpaired_parts
 
 __all__ = [
     "AnchorClusters",
@@ -59,6 +62,7 @@ __all__ = [
     "fingerprint",
     "folds",
     "image_folder",
+    "intensity_range",
     "label_table",
     "labelled",
     "mask_boxes",
@@ -70,6 +74,9 @@ __all__ = [
     "read_series",
     "sizes_in_network",
     "split",
+    "translation_source",
+    "translation_training_batches",
+    "unpaired_parts",
     "without_duplicates",
     "write_nifti",
 ]

@@ -8,6 +8,8 @@ from kmed.export.detection_decoder import DetectionDecoder
 from kmed.export.embedding_decoder import EmbeddingDecoder
 from kmed.export.facts import versions
 from kmed.export.fold import fold_batch_norm
+from kmed.export.generator_bundle import GeneratorBundle, check_generator_agreement
+from kmed.export.image_decoder import ImageDecoder
 from kmed.export.latency import latency
 from kmed.export.onnx import export_onnx, load_onnx
 from kmed.export.openvino import export_openvino, load_openvino
@@ -30,11 +32,14 @@ __all__ = [
     "ClassificationDecoder",
     "DetectionDecoder",
     "EmbeddingDecoder",
+    "GeneratorBundle",
+    "ImageDecoder",
     "SegmentationDecoder",
     "TextBundle",
     "UnsupportedOperatorError",
     "bundle_folder",
     "check_agreement",
+    "check_generator_agreement",
     "check_text_agreement",
     "export_onnx",
     "export_openvino",

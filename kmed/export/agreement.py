@@ -14,6 +14,8 @@ from kmed.export.bundle import Bundle
 from kmed.export.embedding_comparison import EmbeddingComparison
 from kmed.export.embedding_decoder import EmbeddingDecoder
 from kmed.export.graph import has_switches
+from kmed.export.image_comparison import ImageComparison
+from kmed.export.image_decoder import ImageDecoder
 from kmed.export.onnx import load_onnx
 from kmed.export.openvino import load_openvino
 from kmed.export.tflite import load_tflite
@@ -45,7 +47,7 @@ def check_agreement(
     in its probabilities or label; they are counted like all others.
 
     Detections are compared as `kmed.export.box_comparison` says, embeddings as
-    `kmed.export.embedding_comparison` does.
+    `kmed.export.embedding_comparison` does, generated images as `kmed.export.image_comparison`.
 
     Args:
         path: the bundle's folder (NAME/VERSION).
@@ -59,7 +61,7 @@ def check_agreement(
         images, voxels, max_probability_difference, beyond_tolerance (voxels), differing_voxels,
         differing_ties and largest_differing_margin; of detectors images, detections,
         max_box_difference (pixels), max_score_difference, differing and differing_ties; of
-        embeddings images and max_difference.
+        embeddings and generated images, images and max_difference.
 
     Raises:
         AgreementError: if a probability differs by more, a mask off a tie, or a detection.
@@ -147,6 +149,8 @@ def _comparison(decoder, tolerance, tie_margin):
         return BoxComparison(decoder.postprocessing)
     if isinstance(decoder, EmbeddingDecoder):
         return EmbeddingComparison()
+    if isinstance(decoder, ImageDecoder):
+        return ImageComparison(decoder.low, decoder.high)
     return _LabelComparison(decoder.margins, tolerance, tie_margin)
 
 

@@ -12,11 +12,12 @@ def export_saved_model(model: keras.Model, folder: str | Path, signature: str = 
     """Write a model as SavedModel with the signature "serving_default" and one that says more.
 
     Both take the model's input under its name ("image", float32 `(B, [D,] H, W, C)` of any size
-    that the model takes; "text", strings `(B,)`), and give the model's outputs by name. Nothing of
-    Keras or kmed is needed to load it.
+    that the model takes; "text", strings `(B,)`; of several inputs each under its own), and give
+    the model's outputs by name. Nothing of Keras or kmed is needed to load it.
 
     Args:
-        model: a functional model of one input and a dictionary of outputs.
+        model: a functional model of one input, or a dictionary of them, and a dictionary of
+            outputs.
         folder: where saved_model.pb and variables/ are written.
         signature: the second name, such as "segment", "classify" or "embed".
 
@@ -28,17 +29,34 @@ def export_saved_model(model: keras.Model, folder: str | Path, signature: str = 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.tables = [*_tables(model)]
-    module.answer = tf.function(
-        lambda inputs: model(inputs, training=False),
-        input_signature=[
-            tf.TensorSpec(model.input_shape, model.input.dtype, name=model.input.name)
-        ],
-        autograph=False,
-    )
-    answer = module.answer.get_concrete_function()
+    named = isinstance(model.input, dict)
+
+    def respond(**inputs):
+        given = inputs if named else inputs[model.input.name]
+        return model(given, training=False)
+
+    module.answer = tf.function(respond, autograph=False)
+    answer = module.answer.get_concrete_function(**input_specs(model))
     signatures = {"serving_default": answer, signature: answer}
     tf.saved_model.save(module, str(folder), signatures)
     return Path(folder)
+
+
+def input_specs(model: keras.Model, batch: int | None = None) -> dict[str, tf.TensorSpec]:
+    """Describe a model's inputs by name.
+
+    Args:
+        model: a functional model of one input, or a dictionary of them.
+        batch: its size; None for any.
+
+    Returns:
+        For each name the shape, the batch included, and the type.
+    """
+    inputs = model.input if isinstance(model.input, dict) else {model.input.name: model.input}
+    return {
+        name: tf.TensorSpec((batch, *one.shape[1:]), one.dtype, name=name)
+        for name, one in inputs.items()
+    }
 
 
 def _tables(model):

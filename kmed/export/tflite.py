@@ -15,6 +15,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from kmed.export.saved_model import input_specs
+
 QUANTIZATIONS = (None, "float16", "int8")
 
 # What stays in float32 in an int8 file: everything but convolutions, pooling and what moves data.
@@ -41,8 +43,9 @@ def export_tflite(
     """Write a model as a TFLite file of batch 1 and one fixed size.
 
     Args:
-        model: a functional model of images, or of sentences as word indices `(B, length)`; or a
-            Bundle (its folded inference model and its size are taken).
+        model: a functional model of images, of sentences as word indices `(B, length)`, or of
+            a dictionary of inputs of fixed shapes; or a Bundle (its folded inference model and
+            its size are taken).
         path: the file to write.
         size: spatial size of the file's input, in pixels; by default the model's own.
         quantize: None (float32), "float16" (weights in half precision) or "int8" (convolutions
@@ -62,6 +65,8 @@ def export_tflite(
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}; received {quantize!r}")
     if hasattr(type(model), "tflite_model"):
         model, size = model.tflite_model, size or model.size
+    if isinstance(model.input, dict):
+        return _write(path, _converter(model, input_specs(model, batch=1), quantize).convert)
     *own, last = model.input_shape[1:]
     size = tuple(size or own)
     if None in (*size, last) or len(size) != len(own):
@@ -74,23 +79,31 @@ def export_tflite(
             'would change nothing; use "float16" for a smaller file'
         )
     spec = tf.TensorSpec((1, *size, last), model.input.dtype, name="image" if size else "ids")
-    constant = _Constant(model, spec)
-    concrete = constant.segment.get_concrete_function()
+    converter = _converter(model, {spec.name: spec}, quantize)
+    if quantize != "int8":
+        return _write(path, converter.convert)
+    shape = (*size, model.input_shape[-1])
+    with _interpreter_may_move():  # the calibration runs one
+        return _write(path, lambda: _convert_int8(converter, representative, shape))
+
+
+def _converter(model, specs, quantize):
+    constant = _Constant(model, specs)
+    concrete = constant.answer.get_concrete_function(**specs)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], constant)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
+    return converter
+
+
+def _write(path, convert):
+    """Write what a conversion gives, if it holds built-in operators alone."""
     try:
-        if quantize == "int8":
-            shape = (*size, model.input_shape[-1])
-            with _interpreter_may_move():  # the calibration runs one
-                content = _convert_int8(converter, representative, shape)
-        else:
-            content = converter.convert()
+        content = bytes(convert())
     except ConverterError as error:
         raise _unsupported(re.findall(r"'tf\.(\w+)' op is neither", str(error)), error) from None
-    content = bytes(content)
     foreign = [name for name in operators(content) if name.startswith(("Flex", "custom:"))]
     if foreign:
         raise _unsupported(foreign)
@@ -136,22 +149,28 @@ def load_tflite(path: str | Path, threads: int = 2):
 
     Returns:
         A function from one image `(H, W, C)` or `(D, H, W, C)` of the file's size, in raw units
-        (or from the `(length,)` indices of a sentence's words), to a dictionary of its outputs
-        without batch axis.
+        (or from the `(length,)` indices of a sentence's words, or a dictionary of arrays where the
+        file has several inputs), to a dictionary of its outputs without batch axis.
     """
     with _interpreter_may_move():
         interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    ((name, details),) = signature.get_input_details().items()
-    shape = tuple(details["shape"][1:].tolist())
+    details = signature.get_input_details()
+    shapes = {name: tuple(one["shape"][1:].tolist()) for name, one in details.items()}
 
-    def run(image: np.ndarray) -> dict[str, np.ndarray]:
-        if np.shape(image) != shape:
-            raise ValueError(f"{Path(path).name} takes shape {shape}; received {np.shape(image)}")
-        outputs = signature(**{name: np.asarray(image, details["dtype"])[None]})
+    def run(image: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = image if isinstance(image, dict) else {next(iter(details)): image}
+        for name, shape in shapes.items():
+            if name not in given or np.shape(given[name]) != shape:
+                received = np.shape(given[name]) if name in given else "nothing"
+                raise ValueError(
+                    f"{Path(path).name} takes `{name}` of shape {shape}; received {received}"
+                )
+        arrays = {name: np.asarray(given[name], one["dtype"]) for name, one in details.items()}
+        outputs = signature(**{name: array[None] for name, array in arrays.items()})
         return {name: value[0] for name, value in outputs.items()}
 
-    run.input_shape = shape
+    run.input_shape = shapes if len(shapes) > 1 else next(iter(shapes.values()))
     return run
 
 
@@ -170,22 +189,28 @@ def run_tflite(path: str | Path, image: np.ndarray, threads: int = 2) -> dict[st
 
 
 class _Constant(tf.Module):
-    """A model traced for one input, its weights turned into constants.
+    """A model traced for fixed inputs by name, its weights turned into constants.
 
     With variables the converter writes operators that read them, empty, in the calibration.
     """
 
-    def __init__(self, model, spec):
+    def __init__(self, model, specs):
         super().__init__()
-        function = tf.function(lambda image: model(image, training=False), autograph=False)
-        traced = function.get_concrete_function(spec)
+
+        def respond(**inputs):
+            given = inputs if isinstance(model.input, dict) else next(iter(inputs.values()))
+            return model(given, training=False)
+
+        traced = tf.function(respond, autograph=False).get_concrete_function(**specs)
         frozen = convert_variables_to_constants_v2(traced)
         structure = traced.structured_outputs
+        names = [tensor.name.partition(":")[0] for tensor in frozen.inputs]
 
-        def segment(image):
-            return tf.nest.pack_sequence_as(structure, tf.nest.flatten(frozen(image)))
+        def answer(**inputs):
+            outputs = frozen(*(inputs[name] for name in names))
+            return tf.nest.pack_sequence_as(structure, tf.nest.flatten(outputs))
 
-        self.segment = tf.function(segment, input_signature=[spec], autograph=False)
+        self.answer = tf.function(answer, autograph=False)
 
 
 def _convert_int8(converter, representative, shape):

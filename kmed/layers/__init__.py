@@ -4,6 +4,7 @@ from kmed.layers.adaptive_pooling import AdaptiveAveragePooling
 from kmed.layers.bilinear import BilinearConv2DTranspose, BilinearKernel
 from kmed.layers.framing import CropLike, MirrorTile, PadToMultiple
 from kmed.layers.grouped_convolution import GroupedConv2D
+from kmed.layers.intensity import IntensityInverse
 from kmed.layers.letterbox import Letterbox
 from kmed.layers.local_response import LocalResponseNormalization
 from kmed.layers.resizing import ResizeLike, ResizeTo
@@ -15,6 +16,7 @@ __all__ = [
     "BilinearKernel",
     "CropLike",
     "GroupedConv2D",
+    "IntensityInverse",
     "Letterbox",
     "LocalResponseNormalization",
     "MaxPoolingWithArgmax2D",

@@ -8,6 +8,13 @@ Losses of embeddings have the names, arguments and defaults of TensorFlow Addons
 and `cross` for anchors of one modality and examples of another.
 """
 
+from kmed.losses.adversarial import (
+    ADVERSARIAL,
+    CrossEntropyGAN,
+    HingeGAN,
+    LeastSquaresGAN,
+    WassersteinGAN,
+)
 from kmed.losses.border_weight import border_weight_map, separate_touching
 from kmed.losses.border_weighted_cross_entropy import BorderWeightedCrossEntropy
 from kmed.losses.circle import CircleLoss
@@ -20,6 +27,7 @@ from kmed.losses.contrastive import ContrastiveLoss, contrastive_loss
 from kmed.losses.dice_cross_entropy import DiceCrossEntropy
 from kmed.losses.focal import Focal
 from kmed.losses.generalized_dice import GeneralizedDice
+from kmed.losses.gradient_difference import GradientDifferenceLoss
 from kmed.losses.infonce import InfoNCELoss
 from kmed.losses.lifted_struct import LiftedStructLoss, lifted_struct_loss
 from kmed.losses.multibox import MultiboxLoss
@@ -31,6 +39,7 @@ from kmed.losses.roi import RoILoss
 from kmed.losses.rpn import RPNLoss
 from kmed.losses.sigmoid_pairs import SigmoidLoss
 from kmed.losses.soft_dice import SoftDice
+from kmed.losses.ssim import SSIMLoss
 from kmed.losses.triplet_all import TripletAllLoss
 from kmed.losses.triplet_hard import TripletHardLoss, triplet_hard_loss
 from kmed.losses.triplet_semihard import TripletSemiHardLoss, triplet_semihard_loss
@@ -38,15 +47,20 @@ from kmed.losses.tversky import Tversky
 from kmed.losses.yolov3 import YOLOv3Loss
 
 __all__ = [
+    "ADVERSARIAL",
     "BorderWeightedCrossEntropy",
     "CircleLoss",
     "ClassWeightedCrossEntropy",
     "ClassificationCrossEntropy",
     "ContrastiveLoss",
+    "CrossEntropyGAN",
     "DiceCrossEntropy",
     "Focal",
     "GeneralizedDice",
+    "GradientDifferenceLoss",
+    "HingeGAN",
     "InfoNCELoss",
+    "LeastSquaresGAN",
     "LiftedStructLoss",
     "MultiboxLoss",
     "NTXentLoss",
@@ -55,12 +69,14 @@ __all__ = [
     "OrdinalCrossEntropy",
     "RPNLoss",
     "RoILoss",
+    "SSIMLoss",
     "SigmoidLoss",
     "SoftDice",
     "TripletAllLoss",
     "TripletHardLoss",
     "TripletSemiHardLoss",
     "Tversky",
+    "WassersteinGAN",
     "YOLOv3Loss",
     "border_weight_map",
     "contrastive_loss",

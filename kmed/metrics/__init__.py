@@ -26,7 +26,11 @@ from kmed.metrics.confusion import (
 )
 from kmed.metrics.decisions import decision_confidence, decisions
 from kmed.metrics.detection_report import detection_report
+from kmed.metrics.diversity import diversity, least_diversity
+from kmed.metrics.features import extractor, inception, random_extractor
+from kmed.metrics.frechet import frechet_distance, frechet_distance_of_features
 from kmed.metrics.froc import FrocCurve, froc
+from kmed.metrics.image_similarity import mae, ms_ssim, psnr, ssim
 from kmed.metrics.kappa import kappa
 from kmed.metrics.label_accuracy import LabelAccuracy
 from kmed.metrics.mean_dice import MeanDice
@@ -66,6 +70,7 @@ from kmed.metrics.surface import (
     surface_dice,
     surface_distances,
 )
+from kmed.metrics.translation_report import translation_report
 from kmed.metrics.voc_average_precision import voc_average_precision
 from kmed.ops.class_targets import KINDS
 
@@ -99,23 +104,33 @@ __all__ = [
     "detection_report",
     "dice_score",
     "expected_calibration_error",
+    "extractor",
     "f1",
     "fit_temperature",
+    "frechet_distance",
+    "frechet_distance_of_features",
     "froc",
     "hausdorff_distance",
+    "inception",
     "iou_score",
     "kappa",
+    "mae",
     "matched",
     "mean_average_precision_at_r",
+    "diversity",
     "median_rank",
+    "ms_ssim",
     "ndcg",
     "one_against_rest",
     "pixel_error",
     "precision_recall_curve",
+    "psnr",
     "query_scores",
     "rand_error",
     "rand_score",
+    "random_extractor",
     "recall_at",
+    "least_diversity",
     "relative_volume_difference",
     "reliability_curve",
     "retrieval_report",
@@ -128,9 +143,11 @@ __all__ = [
     "sensitivity_at_specificity",
     "specificity",
     "specificity_at_sensitivity",
+    "ssim",
     "summarize",
     "surface_dice",
     "surface_distances",
+    "translation_report",
     "voc_average_precision",
     "volume_difference_ml",
     "volume_ml",

@@ -14,15 +14,26 @@ from kmed.results.svg import INK, STYLE, svg_text
 # Okabe and Ito's blue and vermilion: apart in any colour vision, legible on white and on black.
 _TRAINING, _VALIDATION = "#2a8fd0", "#d55e00"
 # Of each quantity but the loss, the best epoch is the one where it is largest.
-_TITLES = {"loss": "Loss", "dice": "Dice", "accuracy": "Accuracy"}
+_TITLES = {
+    "loss": "Loss",
+    "generator_loss": "Loss of the generators",
+    "discriminator_loss": "Loss of the discriminators",
+    "dice": "Dice",
+    "accuracy": "Accuracy",
+    "mae": "Mean absolute error",
+    "ssim": "SSIM",
+    "fid": "Fréchet distance",
+}
+_ERRORS = ("mae", "fid")  # the least is best
 
 
 def training_curves(rows: Sequence[Mapping[str, float]]) -> str:
-    """Draws loss and Dice or accuracy of a training, training and validation in each.
+    """Draws losses and measures of a training, training and validation in each.
 
     Args:
         rows: one for each epoch, as `log.csv` has them, numbers or text: `epoch` and any of
-            `loss`, `dice`, `accuracy`, and the same with `val_` before them. A deeply supervised
+            `loss`, `generator_loss`, `discriminator_loss`, `dice`, `accuracy`, `mae`, `ssim`,
+            `fid`, and the same with `val_` before them. A deeply supervised
             network's `logits_loss` and `logits_dice` stand for the quantities of its last output.
 
     Returns:
@@ -40,7 +51,7 @@ def training_curves(rows: Sequence[Mapping[str, float]]) -> str:
     if not panels:
         found = sorted(rows[0]) if rows else "no row"
         raise ValueError(
-            f"`rows` must hold loss, dice or accuracy of at least one epoch; received {found}"
+            f"`rows` must hold a loss or measure of at least one epoch; received {found}"
         )
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(panels), 2.9), layout="constrained")
@@ -78,10 +89,10 @@ def _draw(axes, name, curves):
     axes.grid(axis="y", color=INK, alpha=0.12, lw=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
-    if name != "loss":
+    if not name.endswith("loss"):
         best = curves[-1]
         if np.isfinite(best[3]).any():
-            at = int(np.nanargmax(best[3]))
+            at = int((np.nanargmin if name in _ERRORS else np.nanargmax)(best[3]))
             point = (best[2][at], best[3][at])
             axes.plot(*point, "o", color=best[1], ms=5.5)
             axes.annotate(
@@ -91,7 +102,8 @@ def _draw(axes, name, curves):
                 ha="right",
                 color=INK,
             )
-        axes.set_ylim(top=1.0)
+        if name not in _ERRORS:
+            axes.set_ylim(top=1.0)
     else:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.legend(frameon=False, loc="upper right", handlelength=1.4)

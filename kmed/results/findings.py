@@ -72,7 +72,7 @@ def write_findings(
     labels = labels.astype(np.uint8)
     folder = Path(folder)
     if to == "nifti" or (to == "auto" and labels.ndim == 3):
-        written = [_write_volume(folder / f"{name}.nii.gz", labels, spacing_mm, affine, like)]
+        written = [write_volume(folder / f"{name}.nii.gz", labels, spacing_mm, affine, like)]
     elif labels.ndim == 2:
         written = [write_bytes(folder / f"{name}.png", _palette_png(labels))]
     else:
@@ -174,14 +174,32 @@ def longest_extent_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     return float(max(cdist(block, corners).max() for block in blocks))
 
 
-def _write_volume(path, labels, spacing_mm, affine, like):
-    if labels.ndim == 2:
-        labels, spacing_mm = labels[np.newaxis], (1.0, *spacing_mm)
+def write_volume(
+    path: Path,
+    array: np.ndarray,
+    spacing_mm: Sequence[float],
+    affine: np.ndarray | None = None,
+    like: str | os.PathLike | None = None,
+) -> Path:
+    """Writes a volume or a plane as NIfTI, whole or not at all.
+
+    Args:
+        path: of the file, ending in .nii.gz; missing folders are made.
+        array: `(D, H, W)`, or `(H, W)`, which becomes a volume of one slice.
+        spacing_mm: of the axes of `array`.
+        affine: as in `write_findings`.
+        like: as in `write_findings`.
+
+    Returns:
+        The path.
+    """
+    if array.ndim == 2:
+        array, spacing_mm = array[np.newaxis], (1.0, *spacing_mm)
     if affine is None and like is None:
         affine = np.zeros((4, 4))
         affine[(2, 1, 0, 3), (0, 1, 2, 3)] = (*spacing_mm, 1.0)
     with replacing(path) as unfinished:
-        write_nifti(unfinished, labels, affine, like=like)
+        write_nifti(unfinished, array, affine, like=like)
     return path
 
 

@@ -60,6 +60,17 @@ _MEASURES = (
     Measure("map_r", "MAP@R", "", "{:.3f}"),
     Measure("ndcg", "NDCG", "", "{:.3f}"),
     Measure("error_mm", "Median error", "mm", "{:.1f}"),
+    Measure("dice_of_real", "Dice of the real", "", "{:.3f}"),
+    Measure("dice_ratio", "Dice, share of the real", "", "{:.3f}"),
+    Measure("mae", "Mean error", "", "{:.2f}"),
+    Measure("psnr", "PSNR", "dB", "{:.2f}"),
+    Measure("ssim", "SSIM", "", "{:.4f}"),
+    Measure("ms_ssim", "Multi-scale SSIM", "", "{:.4f}"),
+    Measure("fid", "Fréchet distance", "", "{:.2f}"),
+    Measure("kid", "Kernel distance", "", "{:.4f}"),
+    Measure("conditional_accuracy", "Of the asked class", "", "{:.3f}"),
+    Measure("diversity", "Diversity", "of the real", "{:.2f}"),
+    Measure("copies", "Copies of training images", "", "{:.3f}"),
 )
 # In place of millilitres where the images are no volumes.
 _RELATIVE = Measure("relative_volume_difference", "Size difference", "%", "{:+.1f}", 100.0)

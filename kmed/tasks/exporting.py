@@ -127,6 +127,8 @@ def _agreement_text(bundle: Bundle, row: dict[str, Any]) -> str:
             f"{row['max_score_difference']:.1e}, {row['differing']} of {row['detections']} boxes "
             "differ"
         )
+    if "max_raw_difference" in row:
+        return f"voxels to {row['max_difference']:.1e} of -1 to 1"
     if "max_difference" in row:
         return f"components to {row['max_difference']:.1e}"
     labels = "voxels" if bundle.decoder.dense else "labels"

@@ -35,7 +35,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         directory: holds `epoch-0007/` (the newest state), `best.weights.h5` and `log.csv`.
-        monitor: name of the quantity that decides which epoch is best.
+        monitor: name of the quantity that decides which epoch is best; None: the last one is.
         mode: "max" or "min".
         patience: epochs without improvement after which the training stops, or None.
     """
@@ -44,7 +44,7 @@ class Checkpoints(keras.callbacks.Callback):
         self,
         directory: str | os.PathLike,
         *,
-        monitor: str = "val_loss",
+        monitor: str | None = "val_loss",
         mode: str = "min",
         patience: int | None = None,
     ):
@@ -76,7 +76,10 @@ class Checkpoints(keras.callbacks.Callback):
         if not folders:
             return 0
         folder = folders[-1]
-        model.optimizer.build(model.trainable_variables)  # else its state has nowhere to go
+        if hasattr(model, "build_optimizers"):  # else their state has nowhere to go
+            model.build_optimizers()
+        else:
+            model.optimizer.build(model.trainable_variables)
         model.load_weights(folder / "model.weights.h5")
         with np.load(folder / "random.npz") as saved:
             for i, variable in enumerate(_random_state(model)):
@@ -91,19 +94,19 @@ class Checkpoints(keras.callbacks.Callback):
         self._started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stop at once where the loss has become infinite or not a number."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss became {loss} in epoch {len(self.rows) + 1}, batch {batch + 1}; lower "
-                "the learning rate or check the data. The last whole epoch's state is in "
-                f"{self.directory}"
-            )
+        """Stop at once where a loss has become infinite or not a number."""
+        for name, value in (logs or {}).items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"the {name} became {value} in epoch {len(self.rows) + 1}, batch {batch + 1}; "
+                    "lower the learning rate or check the data. The last whole epoch's state is "
+                    f"in {self.directory}"
+                )
 
     def on_epoch_end(self, epoch, logs=None):
         """Log, keep the best weights, and save the state."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        if self.monitor not in logs:
+        if self.monitor is not None and self.monitor not in logs:
             raise ValueError(
                 f"`monitor` must name a quantity of the log; received {self.monitor!r}, "
                 f"the log has {sorted(logs)}"
@@ -111,7 +114,7 @@ class Checkpoints(keras.callbacks.Callback):
         seconds = round(time.monotonic() - self._started, 2)
         self.rows.append({"epoch": epoch + 1, "seconds": seconds, **logs})
         sign = 1 if self.mode == "max" else -1
-        value = logs[self.monitor]
+        value = sign * (epoch + 1) if self.monitor is None else logs[self.monitor]
         if math.isnan(value):  # a mean Dice where no image had or got any structure
             value = -sign * math.inf
         if self.best is None or sign * value > sign * self.best:

@@ -53,6 +53,10 @@ class Task:
         self._called("predict", *arguments, say=say, **options)
         return Predicted([Path("findings/a.png")], self.failed)
 
+    def generate(self, *arguments, say, **options):
+        self._called("generate", *arguments, say=say, **options)
+        return [Path("generated/a.png")]
+
     def export(self, *arguments, say, **options):
         self._called("export", *arguments, say=say, **options)
         return [Path("saved_models/x/1/model.onnx")]

@@ -69,3 +69,22 @@ def test_a_format_that_disagrees_is_an_error(task, run, folder, monkeypatch):
     result = run("export", folder / "bundle", "--to", "onnx", "--check", folder / "data")
     assert result.exit_code == 2
     assert "error: onnx gives other labels than Keras" in result.stderr
+
+
+def test_generate(task, run, folder):
+    options = ["-n", "3", "--class", "Hand", "--seed", "7", "--output", "hands"]
+    result = run("generate", folder / "bundle", *options)
+    assert result.exit_code == 0, result.output
+    (call,) = task.calls
+    assert call.arguments == (folder / "bundle", 3)
+    assert str(call.options.pop("output")) == "hands"
+    assert call.options == {"class_name": "Hand", "seed": 7, "to": "auto"}
+    assert "1 files in hands" in result.stdout
+
+
+def test_what_generates_nothing_says_so(task, run, folder, monkeypatch):
+    monkeypatch.delattr(type(task), "generate")
+    result = run("generate", folder / "bundle")
+    assert result.exit_code == 2
+    assert "use kmed predict" in result.stderr
+    assert not task.calls

@@ -90,5 +90,5 @@ def test_a_size_is_needed_and_held_to(saved, tmp_path):
     network = keras.Model(image, keras.layers.Conv2D(1, 3)(image))
     with pytest.raises(ValueError, match="one fixed size"):
         export_tflite(network, tmp_path / "m.tflite")
-    with pytest.raises(ValueError, match=r"takes shape \(32, 48, 1\); received \(32, 32, 1\)"):
+    with pytest.raises(ValueError, match=r"of shape \(32, 48, 1\); received \(32, 32, 1\)"):
         run_tflite(saved / "model.tflite", np.zeros((32, 32, 1)))

@@ -34,3 +34,18 @@ def test_none_changes_nothing():
 def test_refuses_an_unknown_kind():
     with pytest.raises(ValueError, match="received 'group'"):
         model("group")
+
+
+def test_instance_without_scale_and_shift_as_torch():
+    image = keras.Input((4, 4, 3))
+    network = keras.Model(image, normalize(image, "instance", name="norm", affine=False))
+    x = np.random.default_rng(0).normal(2, 3, (2, 4, 4, 3)).astype("float32")
+    assert network.weights == []
+    np.testing.assert_allclose(network(x), model("instance")(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["batch", "instance"])
+def test_scale_starts_as_told(kind):
+    image = keras.Input((4, 4, 3))
+    network = keras.Model(image, normalize(image, kind, name="norm", gamma_initializer="zeros"))
+    np.testing.assert_array_equal(network.get_layer("norm").gamma, np.zeros(3))

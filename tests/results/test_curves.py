@@ -61,5 +61,5 @@ def test_one_quantity_alone_and_not_a_number():
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1, "iou": 0.5}]])
 def test_nothing_to_draw_is_an_error(rows):
-    with pytest.raises(ValueError, match="loss, dice or accuracy"):
+    with pytest.raises(ValueError, match="a loss or measure"):
         training_curves(rows)

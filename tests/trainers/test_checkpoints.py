@@ -93,6 +93,13 @@ def test_a_loss_that_is_no_number_stops_with_a_message(tmp_path):
         checkpoints.on_train_batch_end(2, {"loss": float("nan")})
 
 
+def test_any_loss_of_several_stops_a_training_and_nothing_else_does(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.on_train_batch_end(0, {"generator_loss": 1.0, "real_dice": float("nan")})
+    with pytest.raises(TrainingDiverged, match="the generator_loss became inf in epoch 1, batch 1"):
+        checkpoints.on_train_batch_end(0, {"real_dice": 1.0, "generator_loss": float("inf")})
+
+
 def test_an_unknown_quantity_is_named(tmp_path):
     checkpoints = Checkpoints(tmp_path, monitor="val_dice")
     checkpoints.set_model(model())
