@@ -53,72 +53,53 @@ _YOLO_PAPER = "Redmon and Farhadi 2018"
 _FCN_PAPER = "Long, Shelhamer and Darrell 2015"
 
 
-def _vgg(depth: int) -> Row:
-    return Row(
-        name=f"vgg{depth}",
-        title=f"VGG of {depth} layers",
-        paper=_VGG_PAPER,
-        task=classification,
-        builder=getattr(applications, f"vgg{depth}"),
-        small=_SMALL_CLASSIFIER
-        | {"filters": (2, 4, 4, 4, 4), "dense_units": (8, 8), "dropout": 0.0},
-        settings={"name": f"vgg{depth}", "learning_rate": 1e-4},
-    )
-
-
-def _resnet(depth: int) -> Row:
-    return Row(
-        name=f"resnet{depth}",
-        title=f"ResNet of {depth} layers, 2D and 3D",
-        paper=_RESNET_PAPER,
-        task=classification,
-        builder=getattr(applications, f"resnet{depth}"),
-        small=_SMALL_CLASSIFIER | {"width": 4},
-        settings={"name": f"resnet{depth}"},
-    )
-
-
-def _fcn(name: str, title: str, small: dict) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        paper=_FCN_PAPER,
-        task=segmentation,
-        builder=getattr(applications, name),
-        small={"input_shape": (64, 64, 1), "classes": 2, "dropout": 0.0} | small,
-        settings={"name": name, "learning_rate": 1e-4},
-    )
-
-
-def _segnet(name: str, title: str, filters: tuple[int, ...]) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        paper="Badrinarayanan, Kendall and Cipolla 2017",
-        task=segmentation,
-        builder=getattr(applications, name),
-        # With batch normalisation rounding moves values across its switches, and no two trainings
-        # of it stay together for ten steps.
-        small={
-            "input_shape": (64, 64, 1),
-            "classes": 2,
-            "filters": filters,
-            "normalization": None,
-        },
-        settings={"name": name, "loss": "median_frequency"},
-    )
-
-
-def _detector(name: str, title: str, paper: str, detector: str, small: dict, settings: dict) -> Row:
+def _row(
+    task: ModuleType,
+    name: str,
+    title: str,
+    paper: str,
+    small: dict,
+    settings: dict | None = None,
+    builder: str | None = None,
+) -> Row:
     return Row(
         name=name,
         title=title,
         paper=paper,
-        task=detection,
-        builder=getattr(applications, name),
+        task=task,
+        builder=getattr(applications, builder or name),
         small=small,
-        settings={"name": name, "detector": detector} | settings,
+        settings={"name": name} | (settings or {}),
     )
+
+
+def _vgg(depth: int) -> Row:
+    small = {"filters": (2, 4, 4, 4, 4), "dense_units": (8, 8), "dropout": 0.0}
+    small, settings = _SMALL_CLASSIFIER | small, {"learning_rate": 1e-4}
+    title = f"VGG of {depth} layers"
+    return _row(classification, f"vgg{depth}", title, _VGG_PAPER, small, settings)
+
+
+def _resnet(depth: int) -> Row:
+    small, title = _SMALL_CLASSIFIER | {"width": 4}, f"ResNet of {depth} layers, 2D and 3D"
+    return _row(classification, f"resnet{depth}", title, _RESNET_PAPER, small)
+
+
+def _fcn(name: str, title: str, small: dict) -> Row:
+    small = {"input_shape": (64, 64, 1), "classes": 2, "dropout": 0.0} | small
+    return _row(segmentation, name, title, _FCN_PAPER, small, {"learning_rate": 1e-4})
+
+
+def _segnet(name: str, title: str, filters: tuple[int, ...]) -> Row:
+    # With batch normalisation rounding moves values across its switches, and no two trainings of
+    # it stay together for ten steps.
+    small = {"input_shape": (64, 64, 1), "classes": 2, "filters": filters, "normalization": None}
+    paper = "Badrinarayanan, Kendall and Cipolla 2017"
+    return _row(segmentation, name, title, paper, small, {"loss": "median_frequency"})
+
+
+def _detector(name: str, title: str, paper: str, detector: str, small: dict, settings: dict) -> Row:
+    return _row(detection, name, title, paper, small, {"detector": detector} | settings)
 
 
 def _ssd(name: str, title: str, size: int | tuple[int, int], small: dict) -> Row:
@@ -132,20 +113,13 @@ def _yolov3(name: str, title: str, small: dict) -> Row:
 
 
 def _retrieval(name: str, title: str, paper: str, settings: dict) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        paper=paper,
-        task=retrieval,
-        builder=applications.embedding,
-        small={
-            "input_shape": (64, 64, 1),
-            "dimension": 8,
-            "backbone": "vgg11",
-            "backbone_options": {"filters": (2, 4, 4, 4, 4)},
-        },
-        settings={"name": name} | settings,
-    )
+    small = {
+        "input_shape": (64, 64, 1),
+        "dimension": 8,
+        "backbone": "vgg11",
+        "backbone_options": {"filters": (2, 4, 4, 4, 4)},
+    }
+    return _row(retrieval, name, title, paper, small, settings, "embedding")
 
 
 _SMALL_SSD = {
@@ -244,43 +218,37 @@ CATALOG = {
             "Hadsell, Chopra and LeCun 2006; Radford et al. 2021",
             {"loss": "infonce"},
         ),
-        Row(
-            name="dcgan",
-            title="DCGAN: new images, of a class too, 2D and 3D",
-            paper="Radford, Metz and Chintala 2016; Miyato and Koyama 2018",
-            task=synthesis,
-            builder=applications.dcgan_generator,
-            small={"input_shape": (32, 32, 1), "latent": 8, "filters": 16, "normalization": None},
-            settings={"name": "dcgan"},
+        _row(
+            synthesis,
+            "dcgan",
+            "DCGAN: new images, of a class too, 2D and 3D",
+            "Radford, Metz and Chintala 2016; Miyato and Koyama 2018",
+            {"input_shape": (32, 32, 1), "latent": 8, "filters": 16, "normalization": None},
+            builder="dcgan_generator",
         ),
-        Row(
-            name="cyclegan",
-            title="CycleGAN: translation without pairs, both ways",
-            paper="Zhu et al. 2017",
-            task=translation,
-            builder=applications.cyclegan_generator,
-            small={"input_shape": (32, 32, 1), "blocks": 1, "filters": 16},
-            settings={
-                "name": "cyclegan",
-                "algorithm": "cyclegan",
-                "loss": "least_squares",
-                "network": {"blocks": 9},
-            },
+        _row(
+            translation,
+            "cyclegan",
+            "CycleGAN: translation without pairs, both ways",
+            "Zhu et al. 2017",
+            {"input_shape": (32, 32, 1), "blocks": 1, "filters": 16},
+            {"algorithm": "cyclegan", "loss": "least_squares"},
+            builder="cyclegan_generator",
         ),
-        Row(
-            name="pix2pix",
-            title="Pix2Pix: translation from pairs",
-            paper="Isola et al. 2017",
-            task=translation,
-            builder=applications.pix2pix_generator,
-            small={
+        _row(
+            translation,
+            "pix2pix",
+            "Pix2Pix: translation from pairs",
+            "Isola et al. 2017",
+            {
                 "input_shape": (32, 32, 1),
                 "levels": 3,
                 "filters": 16,
                 "dropout": 0.0,
                 "normalization": None,
             },
-            settings={"name": "pix2pix", "algorithm": "pix2pix"},
+            {"algorithm": "pix2pix"},
+            builder="pix2pix_generator",
         ),
     )
 }

@@ -131,8 +131,8 @@ def predict(
     """Find in images and volumes what the bundle was trained to find, or translate them.
 
     Writes a mask and an overlay picture of each, a table of labels and probabilities of all, the
-    boxes of all (COCO JSON, CSV) and a picture of each, or the translated images. The exit status is 1 if an input failed;
-    the others are written all the same.
+    boxes of all (COCO JSON, CSV) and a picture of each, or the translated images. The exit status
+    is 1 if an input failed; the others are written all the same.
     """
     task = catalog().task_of(bundle)
     options = asked(

@@ -67,10 +67,30 @@ def patient_of_key(key: str) -> str:
     return "/".join(folders[: 2 if split_part(folders[0]) else 1])
 
 
+def patients_below_parts(found: CrossModal) -> CrossModal:
+    """Corrects patients that were taken for the folder of a part of the split.
+
+    Args:
+        found: items whose study is what the names of matching files share.
+
+    Returns:
+        The same, where "train" was the patient with the folder or file below it instead.
+    """
+    samples = {sample.id: sample for sample in found.samples}
+    items = {}
+    for modality, of in found.items.items():
+        items[modality] = []
+        for item in of:
+            sample, folder = samples[item.sample.id], item.study.split("/")[0]
+            if sample.patient == folder and split_part(folder):
+                sample = replace(sample, patient=patient_of_key(item.study))
+                samples[sample.id] = sample
+            items[modality].append(replace(item, sample=sample, patient=sample.patient))
+    return replace(found, items={name: tuple(of) for name, of in items.items()})
+
+
 def with_own_split(found: CrossModal) -> CrossModal:
     """Adds the split that the folders above the images tell.
-
-    A patient that was taken for the folder of a part is replaced by the one below it.
 
     Args:
         found: items whose samples' ids are their paths.
@@ -82,21 +102,10 @@ def with_own_split(found: CrossModal) -> CrossModal:
     Raises:
         DataError: if there is no part for training.
     """
-    parts = {sample.id: _part(sample.id) for sample in found.samples}
-    if None in parts.values():
+    parts = [_part(sample.id) for sample in found.samples]
+    if None in parts:
         return found
-    samples = {sample.id: sample for sample in found.samples}
-    items = {}
-    for modality, of in found.items.items():
-        items[modality] = []
-        for item in of:
-            sample, folder = samples[item.sample.id], item.study.split("/")[0]
-            if sample.patient == folder and split_part(folder):
-                sample = replace(sample, patient=patient_of_key(item.study))
-                samples[sample.id] = sample
-            items[modality].append(replace(item, sample=sample, patient=sample.patient))
-    split = official_split(samples.values(), [parts[name] for name in samples])
-    return replace(found, items={name: tuple(of) for name, of in items.items()}, split=split)
+    return replace(found, split=official_split(found.samples, parts))
 
 
 def _part(name: str) -> str | None:

@@ -192,8 +192,7 @@ def _changed(images, seed, augmentation, crop, paired):
     blocks = [tf.concat(images, axis=-1)] if paired else list(images)
     for number, block in enumerate(blocks):
         if augmentation is not None:
-            shape = replace(augmentation, contrast=0.0, brightness=0.0, noise=0.0)
-            block, _, _ = augment(block, None, None, fold(seed, _GEOMETRY + number), shape)
+            block = _deformed(block, fold(seed, _GEOMETRY + number), augmentation)
         if crop is not None:
             size = (*crop, block.shape[-1])
             block = tf.image.stateless_random_crop(block, size, fold(seed, _CROP + number))
@@ -205,6 +204,20 @@ def _changed(images, seed, augmentation, crop, paired):
         one = change_intensity(one, fold(seed, _INTENSITY), augmentation)
         one = tf.clip_by_value(one, -1.0, 1.0)
     return one, other
+
+
+def _deformed(image, seed, augmentation: Augmentation):
+    """Change the geometry of an image alone."""
+    given = augmentation
+    if given.rotation_degrees or given.zoom or given.shift or given.elastic:
+        shape = replace(augmentation, contrast=0.0, brightness=0.0, noise=0.0)
+        return augment(image, None, None, seed, shape)[0]
+    # Mirroring alone, as in the papers, needs no interpolation: it is exact, and faster.
+    rank = image.shape.rank - 1
+    mirrored = tf.random.stateless_uniform([rank], seed) < 0.5
+    for axis in {"all": range(rank), "horizontal": [rank - 1], "none": []}[augmentation.flip]:
+        image = tf.where(mirrored[axis], tf.reverse(image, [axis]), image)
+    return image
 
 
 def _has_intensity(augmentation: Augmentation) -> bool:

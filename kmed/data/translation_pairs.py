@@ -13,15 +13,15 @@ import numpy as np
 
 from kmed.data.items import CrossModal, Item
 from kmed.data.modality_files import modality_files
-from kmed.data.modality_names import guessed_modalities, key_of, modality_of
+from kmed.data.modality_names import key_of, modality_of
 from kmed.data.named_images import named_images
 from kmed.data.nifti_grid import Grid, require_same_grid
 from kmed.data.paired_volumes import LEAST_FOREGROUND
-from kmed.data.part_folders import fused, with_own_split
+from kmed.data.part_folders import fused, patients_below_parts, with_own_split
 from kmed.data.phantom_pairs import phantom_pairs, phantom_set
 from kmed.data.sample import DataError
 from kmed.data.side_by_side import side_by_side as halves
-from kmed.data.unpaired_files import apart, unpaired_files
+from kmed.data.unpaired_files import apart, told_modalities, unpaired_files
 
 _PAIRED_SHARE = 0.5  # of the modality with fewer images
 
@@ -167,10 +167,7 @@ def _refuse(what: str, arguments: dict) -> None:
 def _mostly_paired(root: Path, modalities: tuple[str, str] | None) -> bool:
     """Whether enough names of one modality match those of the other."""
     names = [image.name for image in named_images(root)]
-    try:
-        modalities = modalities or guessed_modalities(names, str(root))
-    except DataError:
-        return False  # guessing needs names that match
+    modalities = modalities or told_modalities(names, root)
     keys: dict[str, set[str]] = {modality: set() for modality in modalities}
     for name in names:
         modality = modality_of(name, modalities)
@@ -191,6 +188,8 @@ def _pairs(root: Path, modalities, *, rank: int, **options) -> CrossModal:
                 found.items[found.modalities[1]],
             )
             list(check)
+    if options["patient"] is None:
+        found = patients_below_parts(found)
     return with_own_split(found)
 
 

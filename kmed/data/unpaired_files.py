@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kmed.data.items import CrossModal, Item, whole_items
+from kmed.data.label_kinds import split_part
 from kmed.data.modality_names import guessed_modalities, key_of, modality_of
 from kmed.data.named_images import NamedImage, named_images, named_samples
 from kmed.data.paired_volumes import LEAST_FOREGROUND, slice_items
@@ -53,7 +54,7 @@ def unpaired_files(
     """
     named = named_images(root)
     if modalities is None:
-        modalities = _modalities([image.name for image in named], root)
+        modalities = told_modalities([image.name for image in named], root)
     modalities = tuple(modalities)
     groups: dict[str | None, list[NamedImage]] = defaultdict(list)
     for image in named:
@@ -76,6 +77,39 @@ def unpaired_files(
     return with_own_split(_only_pairs(found, root) if matched else apart(found))
 
 
+def told_modalities(names: Sequence[str], root: Path) -> tuple[str, str]:
+    """Finds the two modalities that names tell, whether or not names of one match the other's.
+
+    Args:
+        names: paths below the data set's folder without suffix.
+        root: the folder, for error messages.
+
+    Returns:
+        "a" and "b" of trainA, trainB, ...; two folders that hold all images and share no name;
+        else as `guessed_modalities`.
+
+    Raises:
+        DataError: if there are not two.
+
+    Example:
+        >>> told_modalities(["trainA/1", "testB/7"], Path("set"))
+        ('a', 'b')
+        >>> told_modalities(["mr/x", "ct/y", "ct/z"], Path("set"))
+        ('ct', 'mr')
+    """
+    below: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        folder, slash, rest = name.partition("/")
+        below[folder if slash else ""].add(rest)
+    if any(fused(folder) for folder in below):
+        return ("a", "b")
+    if len(below) == 2 and "" not in below and not set.intersection(*below.values()):
+        first, second = sorted(below)
+        if not (split_part(first) or split_part(second)):
+            return first, second
+    return guessed_modalities(names, str(root))
+
+
 def apart(found: CrossModal) -> CrossModal:
     """Gives the same items with keys that no item of the other modality has.
 
@@ -96,18 +130,6 @@ def apart(found: CrossModal) -> CrossModal:
         for name, of in found.items.items()
     }
     return replace(found, items=items)
-
-
-def _modalities(names: list[str], root: Path) -> tuple[str, str]:
-    outermost = sorted({name.split("/")[0] for name in names if "/" in name})
-    if any(fused(folder) for folder in outermost):
-        return ("a", "b")
-    try:
-        return guessed_modalities(names, str(root))
-    except DataError:
-        if len(outermost) == 2 and all("/" in name for name in names):
-            return outermost[0], outermost[1]
-        raise
 
 
 def _require_one_kind(images, modality, named, root) -> None:

@@ -16,6 +16,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kmed.export.saved_model import input_specs
+from kmed.layers import DropoutAtTest
 
 QUANTIZATIONS = (None, "float16", "int8")
 
@@ -65,6 +66,11 @@ def export_tflite(
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}; received {quantize!r}")
     if hasattr(type(model), "tflite_model"):
         model, size = model.tflite_model, size or model.size
+    if any(isinstance(layer, DropoutAtTest) for layer in model._flatten_layers()):
+        raise ValueError(
+            "TFLite's built-in operators draw no random numbers: build the network with "
+            "dropout_at_test=False, or save the bundle with tflite=False"
+        )
     if isinstance(model.input, dict):
         return _write(path, _converter(model, input_specs(model, batch=1), quantize).convert)
     *own, last = model.input_shape[1:]

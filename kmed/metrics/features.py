@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 
+import h5py
 import keras
 import numpy as np
 from keras import ops
@@ -14,6 +16,7 @@ from kmed.layers.resizing import ResizeTo
 _SMALLEST = 8  # pixels along an axis that the last of the random convolutions sees at least
 _WIDTHS = 16, 32  # filters of the first random convolution and of the others
 _INCEPTION = 299
+_UNREADABLE = ValueError, OSError, KeyError, UserWarning
 # Layers behind a classifier's last dense layer that have no features of their own.
 _OUTPUTS = keras.layers.Activation, keras.layers.Softmax, keras.layers.Identity
 
@@ -211,12 +214,17 @@ def inception(weights: str | os.PathLike) -> keras.Model:
             f"there is no file {weights}; download the weights of Inception V3 from "
             "https://keras.io/api/applications and give their path"
         )
+    if not h5py.is_hdf5(weights):
+        raise ValueError(
+            f"{weights} must hold the weights of `keras.applications.InceptionV3`: a .h5 file"
+        )
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
         image = keras.Input((None, None, None), name="image")
         resized = ResizeTo((_INCEPTION, _INCEPTION), name="fit")(ThreeChannels(name="rgb")(image))
-        network = _inception(weights)
+        with warnings.catch_warnings():
+            network = _inception(weights)
         made = keras.Model(image, network(resized, training=False), name="inception_v3")
     finally:
         keras.config.set_dtype_policy(policy)
@@ -247,16 +255,18 @@ class ThreeChannels(keras.layers.Layer):
 def _inception(path):
     """The network up to its pooled features, from a file with or without the classes."""
     shape = (_INCEPTION, _INCEPTION, 3)
+    # Keras only warns where some layers find nothing in the file and stay as they are.
+    warnings.simplefilter("error", UserWarning)
     try:
         network = keras.applications.InceptionV3(
             include_top=False, weights=None, input_shape=shape, pooling="avg"
         )
         network.load_weights(path)
-    except (ValueError, OSError, KeyError) as without:
+    except _UNREADABLE as without:
         try:
             whole = keras.applications.InceptionV3(weights=None, input_shape=shape)
             whole.load_weights(path)
-        except (ValueError, OSError, KeyError):
+        except _UNREADABLE:
             raise ValueError(
                 f"{path} must hold the weights of `keras.applications.InceptionV3`: {without}"
             ) from without

@@ -70,9 +70,9 @@ def memorisation(fake: np.ndarray, known: np.ndarray, *, held_out: np.ndarray) -
 
     How near is too near is told by real images that were not trained on. A generated image is
     called a copy if it is nearer to a training image than half of what is usual (the median) for a
-    held-out one, and nearer than 99 of 100 of them (than all, where there are fewer); so of an honest
-    generator's images about one in 100 at most is called a copy. Held-out images must be of other patients than the training images:
-    neighbouring slices of one patient hide copies.
+    held-out one, and nearer than 99 of 100 of them (than all, where there are fewer); so about one
+    in 100 of an honest generator's images at most is called a copy. Held-out images must be of
+    other patients than the training images: neighbouring slices of one patient hide copies.
 
     Distances are Euclidean. Between pixels, a copy that was shifted by a pixel is far from its
     original; between features, images that an extractor can't tell apart are near. Do both.

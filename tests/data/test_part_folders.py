@@ -1,7 +1,13 @@
 import pytest
 
 from kmed.data.items import CrossModal, Item
-from kmed.data.part_folders import fused, parted, patient_of_key, with_own_split
+from kmed.data.part_folders import (
+    fused,
+    parted,
+    patient_of_key,
+    patients_below_parts,
+    with_own_split,
+)
 from kmed.data.sample import DataError, Sample
 
 
@@ -30,7 +36,9 @@ def test_names_of_folders():
 
 
 def test_folders_of_parts_make_a_split_and_are_no_patients():
-    both = with_own_split(found("train/1", "train/2/a", "train/2/b", "val/1", "test/1"))
+    both = with_own_split(
+        patients_below_parts(found("train/1", "train/2/a", "train/2/b", "val/1", "test/1"))
+    )
     parts = [{s.patient for s in part}
              for part in (both.split.train, both.split.validation, both.split.test)]  # fmt: skip
     assert parts == [{"train/1", "train/2"}, {"val/1"}, {"test/1"}]
@@ -40,7 +48,7 @@ def test_folders_of_parts_make_a_split_and_are_no_patients():
 
 
 def test_patients_that_are_known_stay():
-    both = with_own_split(found("trainA/1", "testA/1", patient="p7"))
+    both = with_own_split(patients_below_parts(found("trainA/1", "testA/1", patient="p7")))
     assert {sample.patient for sample in both.samples} == {"p7"}
     assert [len(both.split.train), len(both.split.test)] == [2, 2]
 

@@ -145,6 +145,21 @@ def test_only_the_source_of_a_pair_changes_its_intensities(sides):
         np.testing.assert_allclose(np.array(now), np.array(before), atol=1e-6)
 
 
+@pytest.mark.parametrize(("flip", "ways"), [("none", 1), ("horizontal", 2), ("all", 4)])
+def test_mirroring_alone_is_exact(sides, flip, ways):
+    both = sides((1, 1), slices=1, pattern=True)
+    ((one, other),) = batches(both, batch_size=1)[0]
+    images = {axes: np.flip(one, axes) for axes in ((), (2,), (1,), (1, 2))}
+    change = Augmentation(flip=flip, **NONE)
+    found, _ = batches(both, batch_size=1, epochs=24, augmentation=change)
+    seen = [[axes for axes, image in images.items() if np.array_equal(image, now)]
+            for now, _ in found]  # fmt: skip
+    assert len({axes for (axes,) in seen}) == ways
+    assert all(set(axes) <= {2} for (axes,) in seen) or flip == "all"
+    for (axes,), (_, target) in zip(seen, found, strict=True):
+        np.testing.assert_array_equal(target, np.flip(other, axes))
+
+
 def test_volumes_are_cut_along_three_axes(tmp_path):
     samples = []
     for name, channels in (("a", 1), ("b", 2)):

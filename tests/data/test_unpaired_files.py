@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError
-from kmed.data.unpaired_files import apart, unpaired_files
+from kmed.data.unpaired_files import apart, told_modalities, unpaired_files
 
 AFFINE = np.array([[0, 0, 1.0, 0], [0, 1, 0, 0], [3, 0, 0, -50], [0, 0, 0, 1]])
 
@@ -44,13 +46,13 @@ def test_two_folders_give_their_names(tmp_path):
 
 def test_nothing_matches_even_where_names_do(tmp_path):
     root = pictures(tmp_path, "a/1.png", "a/2.png", "b/1.png")
-    found = unpaired_files(root, channels=3)
+    found = unpaired_files(root, ("a", "b"), channels=3)
     first, second = keys(found)
     assert not first & second
     # They may be of one patient, who then stays in one part of a split.
     assert found.items["a"][0].patient == found.items["b"][0].patient == "1"
     assert found.samples[0].read().image.shape == (4, 6, 3)
-    told = unpaired_files(root, patient=r"([ab])/")
+    told = unpaired_files(root, ("a", "b"), patient=r"([ab])/")
     assert {item.patient for item in told.items["b"]} == {"b"}
 
 
@@ -69,18 +71,23 @@ def test_layout_of_published_sets(tmp_path):
     assert named.split is not None
 
 
-def test_folders_of_parts_above_or_below(tmp_path):
-    for number, names in enumerate((("train/a/1", "train/b/4", "test/a/1", "test/b/3"),
-                                    ("a/train/1", "b/train/4", "a/test/1", "b/test/3"))):  # fmt: skip
-        root = pictures(tmp_path / str(number), *(f"{name}.png" for name in names))
-        found = unpaired_files(root, ("a", "b"))
-        assert [len(found.split.train), len(found.split.test)] == [2, 2]
-        assert {s.patient for s in found.split.train} == {"train/1", "train/4"}
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/a/1", "train/b/4", "test/a/1", "test/b/3"),
+        ("a/train/1", "b/train/4", "a/test/1", "b/test/3"),
+    ],
+)
+def test_folders_of_parts_above_or_below(names, tmp_path):
+    root = pictures(tmp_path, *(f"{name}.png" for name in names))
+    found = unpaired_files(root, ("a", "b"))
+    assert [len(found.split.train), len(found.split.test)] == [2, 2]
+    assert {s.patient for s in found.split.train} == {"train/1", "train/4"}
 
 
 def test_matched_pictures_of_that_layout(tmp_path):
-    root = pictures(tmp_path, "trainA/2_A.png", "trainA/1_A.png", "trainB/1_B.png",
-                    "trainB/2_B.png", "testA/1_A.png", "testB/1_B.png", "testB/5_B.png")  # fmt: skip
+    names = ("trainA/2_A", "trainA/1_A", "trainB/1_B", "trainB/2_B", "testA/1_A", "testB/1_B")
+    root = pictures(tmp_path / "maps", *(f"{name}.png" for name in (*names, "testB/5_B")))
     found = unpaired_files(root, matched=True)
     listed = [[item.key for item in found.items[m]] for m in "ab"]
     assert listed == [["test/1", "train/1", "train/2"]] * 2
@@ -89,6 +96,18 @@ def test_matched_pictures_of_that_layout(tmp_path):
     lonely = pictures(tmp_path / "x", "trainA/1.png", "trainB/2.png")
     with pytest.raises(DataError, match="no pairs; no name of a is one of b, the first are"):
         unpaired_files(lonely, matched=True)
+
+
+def test_names_that_tell_two_modalities():
+    def told(*names):
+        return told_modalities(names, Path("set"))
+
+    assert told("horses/n1", "horses/n2", "zebras/n_3") == ("horses", "zebras")
+    # Two patients' folders are no modalities: they share names.
+    assert told("p1/t1", "p1/t2", "p2/t1", "p2/t2") == ("t1", "t2")
+    assert told("p1_t1", "p1_t2") == ("t1", "t2")
+    with pytest.raises(DataError, match=r"say modalities=\('1', '2'\) or \('a', 'b'\)"):
+        told("a/1", "a/2", "b/1")
 
 
 def test_volumes_of_different_grids(tmp_path):
@@ -112,9 +131,6 @@ def test_faulty_folders(tmp_path):
         unpaired_files(root, ("a", "c"))
     volumes(root, "b/3.nii")
     with pytest.raises(DataError, match="the images of b are of two kinds, b/2"):
-        unpaired_files(root)
-    pictures(root, "d/4.png")
-    with pytest.raises(DataError, match="cannot tell two modalities"):
         unpaired_files(root)
 
 

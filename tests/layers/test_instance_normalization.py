@@ -42,3 +42,13 @@ def test_config_and_refusal():
     assert isinstance(again, InstanceNormalization) and again.epsilon == 1e-3
     with pytest.raises(ValueError, match="received 0"):
         InstanceNormalization(0)
+
+
+def test_a_constant_channel_becomes_exactly_zero():
+    """Through several layers too: rounding must not grow into a pattern."""
+    x = keras.ops.full((1, 24, 20, 3), 0.1)
+    for seed in range(4):
+        start = keras.initializers.RandomNormal(stddev=0.02, seed=seed)
+        x = keras.layers.Conv2D(16, 3, kernel_initializer=start)(x)
+        x = InstanceNormalization()(x)
+        np.testing.assert_array_equal(x, 0)

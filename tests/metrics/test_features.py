@@ -134,20 +134,53 @@ def test_grey_becomes_colour():
 def test_inception_needs_a_file_of_its_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file .*download the weights"):
         inception(tmp_path / "inception.h5")
+    (tmp_path / "inception.h5").write_text("no weights")
+    with pytest.raises(ValueError, match="must hold the weights of `keras.applications.Incep"):
+        inception(tmp_path / "inception.h5")
 
 
-def test_inception_of_a_file(tmp_path):
-    """With random weights, and with a file of another network."""
+def small(include_top=True, weights=None, input_shape=(299, 299, 3), pooling=None):
+    """Takes the arguments of Keras' network and has its names, with a thousandth of its work."""
+    assert weights is None and input_shape == (299, 299, 3)
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(4, 9, strides=8, name="convolution")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool" if include_top else None)(x)
+    assert include_top or pooling == "avg"
+    return keras.Model(image, keras.layers.Dense(10, name="classes")(x) if include_top else x)
+
+
+def check_inception(build, top, path, size):
+    """The features of a file are those of the network that it was saved from."""
     keras.utils.set_random_seed(0)
-    network = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_shape=(299, 299, 3), pooling="avg"
-    )
-    path = tmp_path / "inception.weights.h5"
+    options = {} if top else {"include_top": False, "pooling": "avg"}
+    network = build(weights=None, input_shape=(299, 299, 3), **options)
     network.save_weights(path)
-    model = inception(path)
-    given = images(1, (40, 50, 1))
+    model, given = inception(path), images(1, (40, 50, 1))
     found = features(model, given)
-    assert found.shape == (1, 2048) and model.trainable_weights == []
+    assert found.shape == (1, size) and model.trainable_weights == []
+    pooled = network.layers[-2].output if top else network.output
+    network = keras.Model(network.inputs[0], pooled)
     resized = keras.ops.image.resize(np.repeat(given, 3, axis=-1), (299, 299))
     np.testing.assert_allclose(found, network(resized, training=False), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(features(model, np.repeat(given, 3, -1)), found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("top", [False, True])
+def test_inceptions_wiring(monkeypatch, tmp_path, top):
+    monkeypatch.setattr(keras.applications, "InceptionV3", small)
+    check_inception(small, top, tmp_path / "small.weights.h5", 4)
+
+
+def test_a_file_of_another_network(monkeypatch, tmp_path, classifier):
+    monkeypatch.setattr(keras.applications, "InceptionV3", small)
+    classifier.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(ValueError, match="other.weights.h5 must hold the weights of"):
+        inception(tmp_path / "other.weights.h5")
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", [False, True])
+def test_inception_of_random_weights(tmp_path, top):
+    check_inception(keras.applications.InceptionV3, top, tmp_path / "inception.weights.h5", 2048)

@@ -58,11 +58,11 @@ def test_the_rule_follows_what_is_usual():
 
 
 def test_memory_does_not_grow(monkeypatch):
-    monkeypatch.setattr(distances, "_NUMBERS", 1 << 18)  # 64 images
-    fake, held_out = images(8, 0, (64, 64)), images(8, 1, (64, 64))
+    monkeypatch.setattr(distances, "_NUMBERS", 1 << 16)  # 64 images
+    fake, held_out = images(8, 0, (32, 32)), images(8, 1, (32, 32))
 
     def peak(count):
-        known = np.random.default_rng(2).random((count, 64, 64), np.float32)
+        known = np.random.default_rng(2).random((count, 32, 32), np.float32)
         tracemalloc.start()
         memorisation(fake, known, held_out=held_out)
         used = tracemalloc.get_traced_memory()[1]

@@ -78,9 +78,10 @@ def test_many_images_are_thinned_for_the_pairs(monkeypatch):
     monkeypatch.setattr("kmed.metrics.synthesis_report._PAIRED", 20)
     real, fake = sets(50, 90)
     report = synthesis_report(real, fake, halves=3)["all"]
-    a, b = real[np.linspace(0, 49, 20).round().astype(int)], fake[
-        np.linspace(0, 89, 20).round().astype(int)
-    ]
+    a, b = (
+        real[np.linspace(0, 49, 20).round().astype(int)],
+        fake[np.linspace(0, 89, 20).round().astype(int)],
+    )
     assert report["kid"].value == pytest.approx(kernel_distance(a, b).value)
     assert report["diversity"].value == pytest.approx(diversity(b, a))
     assert report["fid"].value == pytest.approx(frechet_distance_of_features(real, fake))

@@ -57,7 +57,8 @@ def trained(brains, settings_of):
     """The run, its settings and what was said, of Pix2Pix."""
     settings = settings_of(
         brains, name="t1t2", epochs=3, fit="pad",
-        network={"filters": 16, "levels": 3, "dropout": 0.0},
+        learning_rate=3e-3,
+        network={"filters": 16, "levels": 3, "dropout": 0.0, "normalization": "instance"},
     )  # fmt: skip
     said = []
     return train(pix2pix_generator, settings, say=said.append, verbose=0), settings, said

@@ -40,7 +40,20 @@ def test_a_copy_of_the_source_by_hand(copier, brains):
     np.testing.assert_allclose(shown.translated, shown.source.clip(0, 200), atol=1e-3)
 
 
-def test_without_pairs_there_are_pictures_alone(copier, brains):
+def test_without_pairs_sets_are_compared(copier, brains):
+    found = open_data(Settings(data=str(brains), modalities=("t1", "t2")))
+    t1 = tuple(item for item in found.items["t1"] if item.patient in ("p0", "p1", "p2"))
+    others = tuple(item for item in found.items["t1"] if item.patient not in ("p0", "p1", "p2"))
+    t2 = tuple(item for item in found.items["t2"] if item.patient not in ("p0", "p1", "p2"))
+    like, unlike = (
+        measure(copier, CrossModal(modalities=("t1", "t2"), items={"t1": t1, "t2": target}))
+        for target in (others, t2)  # T1 itself, which the copy is like, and T2, which it is not
+    )
+    one, other = (m.summary["t1 to t2"]["fid"].value for m in (like, unlike))
+    assert 0 <= one < 0.5 * other
+
+
+def test_without_any_target_there_are_pictures_alone(copier, brains):
     found = open_data(Settings(data=str(brains), modalities=("t1", "t2")))
     source = tuple(item for item in found.items["t1"] if item.patient == "p0")
     part = CrossModal(modalities=("t1", "t2"), items={"t1": source, "t2": ()})
