@@ -161,7 +161,7 @@ def generate(
     """
     task = catalog().task_of(bundle)
     if not hasattr(task, "generate"):
-        raise ValueError(f"{bundle} is no generator: to translate an image, use kmed predict")
+        raise ValueError(f"{bundle} makes no new images; kmed predict uses it on images of yours")
     files = task.generate(
         bundle, count, class_name=class_name, seed=seed, output=output, to=to, say=typer.echo
     )

@@ -27,7 +27,10 @@ from kmed.data.npz import npz
 from kmed.data.phantoms import phantom_source, phantoms
 from kmed.data.sample import Arrays, DataError, Objects, Sample
 from kmed.data.splits import Split, folds, split
-from kmed.data.translation_batches import translation_training_batches
+from kmed.data.translation_batches import (
+    translation_training_batches,
+    translation_validation_batches,
+)
 from kmed.data.translation_pairs import translation_source, unpaired_parts
 
 __all__ = [
@@ -76,6 +79,7 @@ __all__ = [
     "split",
     "translation_source",
     "translation_training_batches",
+    "translation_validation_batches",
     "unpaired_parts",
     "without_duplicates",
     "write_nifti",

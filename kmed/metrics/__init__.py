@@ -32,8 +32,10 @@ from kmed.metrics.frechet import frechet_distance, frechet_distance_of_features
 from kmed.metrics.froc import FrocCurve, froc
 from kmed.metrics.image_similarity import mae, ms_ssim, psnr, ssim
 from kmed.metrics.kappa import kappa
+from kmed.metrics.kernel_distance import KernelDistance, kernel_distance
 from kmed.metrics.label_accuracy import LabelAccuracy
 from kmed.metrics.mean_dice import MeanDice
+from kmed.metrics.memorisation import Memorisation, memorisation
 from kmed.metrics.operating_point import (
     choose_threshold,
     sensitivity_at_specificity,
@@ -70,6 +72,7 @@ from kmed.metrics.surface import (
     surface_dice,
     surface_distances,
 )
+from kmed.metrics.synthesis_report import synthesis_report
 from kmed.metrics.translation_report import translation_report
 from kmed.metrics.voc_average_precision import voc_average_precision
 from kmed.ops.class_targets import KINDS
@@ -78,6 +81,11 @@ __all__ = [
     "FrocCurve",
     "Interval",
     "KINDS",
+    "KernelDistance",
+    "Memorisation",
+    "kernel_distance",
+    "memorisation",
+    "synthesis_report",
     "LabelAccuracy",
     "Match",
     "MeanDice",

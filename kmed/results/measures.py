@@ -70,6 +70,7 @@ _MEASURES = (
     Measure("kid", "Kernel distance", "", "{:.4f}"),
     Measure("conditional_accuracy", "Of the asked class", "", "{:.3f}"),
     Measure("diversity", "Diversity", "of the real", "{:.2f}"),
+    Measure("nearest_distance", "Nearest training image", "of unseen ones'", "{:.2f}"),
     Measure("copies", "Copies of training images", "", "{:.3f}"),
 )
 # In place of millilitres where the images are no volumes.

@@ -48,7 +48,7 @@ def translation_sheet(
         target_range: values of output and target that are black and white, `(-160, 240)` say.
         unit: of the target's values, "HU" say.
         titles: of the four columns.
-        limit: the difference that has the full colour; by default the 99.5th percentile of all.
+        limit: the difference that has the full colour; by default the 98th percentile of all.
         size: longest side of an image in pixels.
 
     Returns:
@@ -92,9 +92,9 @@ def translation_sheet(
         place = column * (width + _GAP) + 3, y
         draw.text(place, wrapped(text, font, width - 6, 1)[0], ink, font, anchor="lm")
 
-    shown = [source_range, target_range, target_range][: count - 1]
-    notes = [f"{_number(low)} to {_number(high)}" for low, high in shown]
-    notes = [notes[0], *(f"{note} {unit}" for note in notes[1:]), "output − target"]
+    notes = [f"{_number(low)} to {_number(high)}" for low, high in (source_range, target_range)]
+    notes[1] = f"{notes[1]} {unit}"
+    notes += [notes[1], "output - target"]
     for column in range(count):
         write(titles[column], column, line / 2 + 2, _INK)
         write(notes[column], column, 1.5 * line - 2, _FAINT)
@@ -165,10 +165,10 @@ def _difference(output, target, limits):
 
 
 def _limit(differences, limits):
-    """A round number that one pixel in two hundred exceeds."""
+    """A round number that one pixel in fifty exceeds."""
     values = np.abs(np.concatenate([one.ravel() for one in differences] or [np.zeros(1)]))
     values = values[np.isfinite(values)]
-    largest = float(np.percentile(values, 99.5)) if len(values) else 0.0
+    largest = float(np.percentile(values, 98)) if len(values) else 0.0
     # A perfect translation needs a scale as well.
     largest = max(largest, 1e-3 * (limits[1] - limits[0]))
     power = 10.0 ** math.floor(math.log10(largest))
@@ -195,6 +195,5 @@ def _draw_bar(sheet, draw, font, corner, width, line, limit, unit):
 
 
 def _number(value):
-    """Three digits at least, and a minus as long as a plus."""
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return text.replace("-", "−")
+    """Three digits at least. The font has a hyphen, and no minus."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -80,7 +80,8 @@ def dcgan() -> None:
         discriminator={"filters": 32},
         extractor="saved_models/classifier",
         average=0.99,
-        epochs=60,
+        epochs=120,
+        constant=0.5,
         samples=48,
     )
     synthesis.train(dcgan_generator, settings, verbose=2)

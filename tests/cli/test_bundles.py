@@ -86,5 +86,5 @@ def test_what_generates_nothing_says_so(task, run, folder, monkeypatch):
     monkeypatch.delattr(type(task), "generate")
     result = run("generate", folder / "bundle")
     assert result.exit_code == 2
-    assert "use kmed predict" in result.stderr
+    assert "kmed predict uses it" in result.stderr
     assert not task.calls

@@ -243,7 +243,7 @@ def _bundles(builder, trainer, settings, prepare, limits, hounsfield, channels):
                     "target": target,
                     "source_range": limits[source],
                     "unit": "HU" if hounsfield[target] else "",
-                    "target_is_ct": hounsfield[target],
+                    "source_of_pairs": {"side_by_side": settings.side_by_side, "key": settings.key},
                 }
                 | ({"window_hu": settings.window_hu} if hounsfield[source] else {}),
             )

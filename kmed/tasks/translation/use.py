@@ -64,7 +64,12 @@ def evaluate(
     bundle = Bundle.load(bundle_path)
     modalities = (bundle.metadata["source"], bundle.metadata["target"])
     found = translation_source(
-        data, modalities=modalities, paired=True, patient=patient, rank=bundle.rank
+        data,
+        modalities=modalities,
+        paired=True,
+        patient=patient,
+        rank=bundle.rank,
+        **bundle.metadata.get("source_of_pairs", {}),
     )
     if split_file is not None:
         found = found.part(getattr(Split.load(split_file, found.samples), part))
