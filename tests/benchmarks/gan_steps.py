@@ -49,7 +49,11 @@ from kmed.trainers.pix2pix import Pix2Pix
 
 SIZES = {  # size, filters, batch, steps of a turn
     "small": {"dcgan": (64, 32, 16, 8), "cyclegan": (64, 16, 2, 4), "pix2pix": (64, 16, 4, 8)},
-    "paper": {"dcgan": (64, 64, 128, 30), "cyclegan": (256, 64, 1, 20), "pix2pix": (256, 64, 1, 40)},
+    "paper": {
+        "dcgan": (64, 64, 128, 30),
+        "cyclegan": (256, 64, 1, 20),
+        "pix2pix": (256, 64, 1, 40),
+    },
 }  # fmt: skip
 
 
