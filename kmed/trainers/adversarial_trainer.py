@@ -76,6 +76,11 @@ class AdversarialTrainer(keras.Model):
                     f"each keeps moments of its own weights; received {generator_optimizer.name!r} "
                     "twice"
                 )
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        if several and options.get("jit_compile", "auto") == "auto":
+            # How many rows a replica has of the whole batch is known in the step only, and XLA
+            # wants to know all shapes before.
+            options["jit_compile"] = False
         scaled = self.dtype_policy.name == "mixed_float16"
         super().compile(optimizer=_optimizer(generator_optimizer, scaled), **options)
         self.generator_optimizer = self.optimizer

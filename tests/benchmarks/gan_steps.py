@@ -50,11 +50,11 @@ from kmed.trainers.pix2pix import Pix2Pix
 SIZES = {  # size, filters, batch, steps of a turn
     "small": {"dcgan": (64, 32, 16, 8), "cyclegan": (64, 16, 2, 4), "pix2pix": (64, 16, 4, 8)},
     "paper": {
-        "dcgan": (64, 64, 128, 30),
+        "dcgan": (64, 64, 128, 20),
         "cyclegan": (256, 64, 1, 20),
-        "pix2pix": (256, 64, 1, 40),
+        "pix2pix": (256, 64, 1, 20),
     },
-}  # fmt: skip
+}
 
 
 def adam() -> keras.optimizers.Adam:
@@ -245,17 +245,18 @@ def measure(name: str, contestants: dict, size: int, batch: int, steps: int, tur
     images = random.uniform(-1, 1, (2, batch, size, size, 3)).astype("float32")
     data = images[0] if name == "dcgan" else tuple(images)
     batches = tf.data.Dataset.from_tensors(data).repeat()
+    quiet = {"verbose": 0, "shuffle": False}
     times, first = {who: [] for who in contestants}, {}
     for who, model in contestants.items():
         model.compile(jit_compile=False)
         # The first step traces; its losses are those of the first weights.
-        history = model.fit(batches, steps_per_epoch=1, verbose=0).history
+        history = model.fit(batches, steps_per_epoch=1, **quiet).history
         first[who] = history["generator_loss"][0], history["discriminator_loss"][0]
-        model.fit(batches, steps_per_epoch=2, verbose=0)
+        model.fit(batches, steps_per_epoch=2, **quiet)
     for _ in range(turns):
         for who, model in contestants.items():
             start = time.perf_counter()
-            model.fit(batches, steps_per_epoch=steps, verbose=0)
+            model.fit(batches, steps_per_epoch=steps, **quiet)
             times[who].append((time.perf_counter() - start) / steps)
     base = statistics.median(times["example"])
     print(f"{name}, {size}x{size}, batch {batch}", flush=True)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -41,6 +43,18 @@ def test_optimizers_are_those_of_the_paper_and_of_their_own_weights():
         made.compile(one, one)
     with pytest.raises(TypeError, match="learning_rate"):
         made.compile(learning_rate=3)
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(1, "auto"), (2, False)])
+def test_several_replicas_go_without_xla(monkeypatch, replicas, expected):
+    made, seen = trainer(), {}
+    monkeypatch.setattr(AdversarialTrainer, "build_optimizers", lambda self: None)
+    monkeypatch.setattr(AdversarialTrainer, "optimizer", None, raising=False)
+    monkeypatch.setattr(keras.Model, "compile", lambda self, **options: seen.update(options))
+    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
+    made.compile(keras.optimizers.SGD(), keras.optimizers.SGD(), jit_compile="auto")
+    assert seen["jit_compile"] == expected
 
 
 def test_float16_scales_both_losses():

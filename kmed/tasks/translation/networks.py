@@ -19,7 +19,7 @@ Builder = Callable[..., keras.Model]
 
 
 def generator(
-    builder: Builder, settings: Settings, channels: tuple[int, int], name: str, **changes
+    builder: Builder, settings: Settings, channels: tuple[int, int], name: str
 ) -> keras.Model:
     """Build a generator.
 
@@ -28,7 +28,6 @@ def generator(
         settings: size or crop, and the builder's options in `network`.
         channels: of the source and of the target.
         name: of the network.
-        **changes: further options, over those of the settings.
 
     Returns:
         The network.
@@ -37,7 +36,7 @@ def generator(
         input_shape=(*(settings.crop or settings.size), channels[0]),
         outputs=channels[1],
         name=name,
-        **settings.network | changes,
+        **settings.network,
     )
 
 
@@ -112,7 +111,32 @@ def build(
         networks = [there, back, *judges]
     for network in networks:
         distribute.synchronize_batch_norm(network, replicas)
+    if settings.crop is not None:  # what cannot be used afterwards is said before the training
+        for network in trainer.generators.values():
+            whole(network, settings.size)
     return trainer
+
+
+def whole(network: keras.Model, size: tuple[int | None, ...]) -> keras.Model:
+    """Copy a generator, in float32, for images of another size than it was trained on.
+
+    Args:
+        network: the generator.
+        size: spatial size, None for any.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ValueError: if a network of such levels cannot take the size.
+    """
+    try:
+        return rebuild(network, input_shape=(*size, network.input_shape[-1]), dtype="float32")
+    except ValueError as error:
+        raise ValueError(
+            f"`size` {tuple(size)} does not fit a generator of parts of {network.input_shape[1:-1]}"
+            f" (`crop`): {error}; give the network fewer `levels`, or a size that they divide"
+        ) from error
 
 
 def compiled(trainer: Pix2Pix | CycleGAN, settings: Settings, steps: int) -> Pix2Pix | CycleGAN:
@@ -171,15 +195,14 @@ def translation(trainer: Pix2Pix | CycleGAN, source: str, target: str) -> Callab
         From images in [-1, 1] to images.
     """
     network = inference_generator(trainer, source, target)
-    # A network of crops is of one size, and its copy of any: the images judged are whole.
-    whole = rebuild(network, input_shape=(*[None] * (len(network.input_shape) - 2),
-                                          network.input_shape[-1]))  # fmt: skip
-    traced = tf.function(lambda images: whole(images, training=False), reduce_retracing=True)
-    pairs = list(zip(whole.variables, network.variables, strict=True))
+    # A network of parts is of one size, and its copy of any: the images judged are whole.
+    copy = whole(network, (None,) * (len(network.input_shape) - 2))
+    traced = tf.function(lambda images: copy(images, training=False), reduce_retracing=True)
+    pairs = list(zip(copy.variables, network.variables, strict=True))
 
     def translate(images):
-        for copy, variable in pairs:
-            copy.assign(variable)
+        for own, trained in pairs:
+            own.assign(trained)
         return traced(tf.convert_to_tensor(images))
 
     return translate

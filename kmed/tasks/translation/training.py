@@ -138,7 +138,7 @@ def train(
 
     say(f"epoch {checkpoints.best_epoch} is kept; measuring")
     trainer.load_weights(checkpoints.best_weights)
-    bundles = _bundles(builder, trainer, settings, prepare, limits, hounsfield, channels)
+    bundles = _bundles(trainer, settings, prepare, limits, hounsfield, channels)
     measured = {
         bundle.name: measure(
             bundle,
@@ -213,20 +213,14 @@ def _judges(trainer, settings, checked, part, cases):
     yield GeneratedSamples(picture, folder / "samples", board=folder / "tensorboard")
 
 
-def _bundles(builder, trainer, settings, prepare, limits, hounsfield, channels):
+def _bundles(trainer, settings, prepare, limits, hounsfield, channels):
     """Put each trained generator, in float32, between its preprocessor and its decoder."""
     bundles = []
     modalities = tuple(channels)
     for source, target in networks.directions(settings, modalities):
-        with distribute.precision("float32"):
-            trained = networks.generator(
-                builder,
-                settings,
-                (channels[source], channels[target]),
-                f"to_{target}_generator",
-                weights=None,
-            )
-        trained.set_weights(networks.inference_generator(trainer, source, target).get_weights())
+        trained = networks.whole(
+            networks.inference_generator(trainer, source, target), settings.size
+        )
         several = settings.algorithm == "cyclegan"
         bundles.append(
             Bundle(

@@ -27,3 +27,11 @@ def test_cyclegan_has_two_of_each():
     assert float(trainer.generator_optimizer._learning_rate(75)) == pytest.approx(1e-4)
     assert networks.directions(settings, ("ct", "t2")) == [("ct", "t2"), ("t2", "ct")]
     assert networks.directions(Settings(), ("ct", "t2")) == [("ct", "t2")]
+
+
+def test_parts_that_no_whole_image_follows_are_refused_before_the_training():
+    settings = Settings(network={"filters": 4}, crop=(32, 32), **SMALL | {"size": (40, 40)})
+    with pytest.raises(ValueError, match=r"`size` \(40, 40\) does not fit"):
+        networks.build(pix2pix_generator, settings, {"t1": 1, "t2": 1}, 1)
+    fitting = settings.replaced(network={"filters": 4, "levels": 3})
+    networks.build(pix2pix_generator, fitting, {"t1": 1, "t2": 1}, 1)
