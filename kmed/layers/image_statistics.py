@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from kmed.layers.intensity import over
+
 
 @keras.saving.register_keras_serializable("kmed")
 class ImageStatisticsBatchNormalization(keras.layers.BatchNormalization):
@@ -29,8 +31,9 @@ class ImageStatisticsBatchNormalization(keras.layers.BatchNormalization):
         if training:
             return super().call(inputs, training=True, mask=mask)
         x = ops.cast(inputs, "float32")
-        mean, variance = ops.moments(x, axes=list(range(1, len(x.shape) - 1)), keepdims=True)
-        x = (x - mean) * ops.rsqrt(variance + self.epsilon)
+        axes = list(range(1, len(x.shape) - 1))
+        x = x - over(ops.mean, x, axes)
+        x = x * ops.rsqrt(over(ops.mean, ops.square(x), axes) + self.epsilon)
         if self.scale:
             x = x * ops.cast(self.gamma, "float32")
         if self.center:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from kmed.layers.intensity import over
+
 
 @keras.saving.register_keras_serializable("kmed")
 class InstanceNormalization(keras.layers.Layer):
@@ -40,8 +42,9 @@ class InstanceNormalization(keras.layers.Layer):
         # A constant channel, as of a slice of air, becomes exactly 0: what rounding leaves of its
         # mean would be divided by the root of `epsilon`, layer after layer, into a pattern.
         x = x - ops.stop_gradient(ops.min(x, axis=axes, keepdims=True))
-        mean, variance = ops.moments(x, axes=axes, keepdims=True)
-        return ops.cast((x - mean) * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
+        x = x - over(ops.mean, x, axes)
+        variance = over(ops.mean, ops.square(x), axes)
+        return ops.cast(x * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """The input's shape."""

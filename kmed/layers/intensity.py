@@ -59,16 +59,16 @@ class Standardize(keras.layers.Layer):
         axes = tuple(range(1, len(x.shape) - 1))
         if not self.nonzero:
             x = x - ops.min(x, axis=axes, keepdims=True)
-            x = x - _over(ops.mean, x, axes)
-            variance = _over(ops.mean, ops.square(x), axes)
+            x = x - over(ops.mean, x, axes)
+            variance = over(ops.mean, ops.square(x), axes)
         else:
             inside = ops.not_equal(x, 0.0)
             weight = ops.cast(inside, "float32")
-            count = ops.maximum(_over(ops.sum, weight, axes), 1.0)
+            count = ops.maximum(over(ops.sum, weight, axes), 1.0)
             low = ops.where(inside, x, ops.max(x, axis=axes, keepdims=True))
             x = (x - ops.min(low, axis=axes, keepdims=True)) * weight
-            x = (x - _over(ops.sum, x, axes) / count) * weight
-            variance = _over(ops.sum, ops.square(x), axes) / count
+            x = (x - over(ops.sum, x, axes) / count) * weight
+            variance = over(ops.sum, ops.square(x), axes) / count
         deviation = ops.sqrt(variance)
         return x / ops.where(deviation > 0.0, deviation, ops.ones_like(deviation))
 
@@ -133,8 +133,20 @@ def check_range(low: float, high: float) -> None:
         )
 
 
-def _over(reduce, x, axes):
-    # One axis at a time: a single float32 sum over a whole image would stop growing.
+def over(reduce, x, axes):
+    """Reduce a tensor over several axes, one at a time, which are kept with length 1.
+
+    A single float32 sum over a whole image would stop growing, in TFLite at the latest, and what
+    it loses is made more of by whatever divides by a small deviation.
+
+    Args:
+        reduce: such as `keras.ops.mean`.
+        x: the tensor.
+        axes: rising.
+
+    Returns:
+        The reduced tensor.
+    """
     for axis in reversed(axes):
         x = reduce(x, axis=axis, keepdims=True)
     return x

@@ -12,11 +12,14 @@ from kmed.results.curves import training_curves
 from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.detection_files import write_coco_json, write_detections_csv
 from kmed.results.embedding_map import embedding_figure, embedding_map
-from kmed.results.findings import longest_extent_mm, quantities, write_findings
+from kmed.results.findings import longest_extent_mm, quantities, write_findings, write_volume
 from kmed.results.heatmap import heatmap, heatmap_montage
+from kmed.results.image_grid import image_grid
+from kmed.results.interpolation_sheet import interpolation_sheet, slerp
 from kmed.results.overlay import choose_slices, encode_png, montage, overlay, save_png
 from kmed.results.query_sheet import Hit, query_sheet
 from kmed.results.report import write_report
+from kmed.results.translation_sheet import translation_sheet
 from kmed.results.worst_boxes import worst_cases, worst_sheet
 
 __all__ = [
@@ -32,6 +35,8 @@ __all__ = [
     "froc_figure",
     "heatmap",
     "heatmap_montage",
+    "image_grid",
+    "interpolation_sheet",
     "longest_extent_mm",
     "montage",
     "overlay",
@@ -42,11 +47,14 @@ __all__ = [
     "risk_coverage_figure",
     "roc_figure",
     "save_png",
+    "slerp",
     "training_curves",
+    "translation_sheet",
     "worst_cases",
     "worst_sheet",
     "write_coco_json",
     "write_detections_csv",
     "write_findings",
     "write_report",
+    "write_volume",
 ]

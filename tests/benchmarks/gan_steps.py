@@ -4,8 +4,10 @@
 
 Each trainer of kmed takes turns with the same step written as Keras' and TensorFlow's own examples
 write it: equal networks and first weights, batch, Adam, float32, compiled without XLA, timed in
-`fit`. --small takes narrow networks and 64x64 pixels and needs two minutes on two cores; without
-it the networks are the papers', which wants a graphics processor.
+`fit`; nothing else should run beside it. --small takes narrow networks and 64x64 pixels, for a
+processor of few cores; without it the networks are the papers', for a graphics processor. The first
+losses show that the contestants compute alike: CycleGAN's are equal, Pix2Pix's but for dropout and
+the half of the discriminator's.
 
 "equal terms" leaves out of kmed's step what the examples do not have: the generator's moving
 average of DCGAN and the image buffer of CycleGAN; "as it is" has them. What remains different:

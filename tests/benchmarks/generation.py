@@ -37,7 +37,9 @@ def classifier() -> None:
         duplicates="drop",
         size=(32, 32),
         network={"width": 32, "stem": "small"},
-        preprocessor="xray",
+        # A fixed scale, which comes to the same before and after the images are made smaller.
+        preprocessor="ct",
+        window_hu=(127.5, 255.0),
         batch_size=32,
         epochs=8,
         flip="none",
