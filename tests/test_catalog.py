@@ -47,6 +47,8 @@ SHAPE = "input_shape"
 def built(name):
     """The small network of a row, built once for all tests that only look at it."""
     row = catalog.find(name)
+    # An untrained detector's scores nearly tie; which of them do is not left to chance.
+    keras.utils.set_random_seed(0)
     return row.builder(**row.small)
 
 

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,7 @@ def test_images_of_one_patient_make_it_wider():
 
 
 def test_many_images_are_thinned_for_the_pairs(monkeypatch):
-    monkeypatch.setattr("kmed.metrics.synthesis_report._PAIRED", 20)
+    monkeypatch.setattr(sys.modules[synthesis_report.__module__], "_PAIRED", 20)
     real, fake = sets(50, 90)
     report = synthesis_report(real, fake, halves=3)["all"]
     a, b = (
