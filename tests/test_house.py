@@ -36,7 +36,7 @@ TESTED_TOGETHER = {
         "tversky",
     },
     "losses/test_fit.py": set(),
-    "data/test_dicom.py": {"dicom_geometry", "dicom_header"},
+    "data/dicom/test_series.py": {"geometry", "slices"},
     "data/test_nifti.py": {"nifti_grid"},
     "data/test_image_folder.py": {"pictures"},
     "data/test_phantom_volume.py": {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmed.data.box_columns import FORMS, box_columns
-from kmed.data.dicom_boxes import patient_mm_on_slices, plane_mm_to_pixels
+from kmed.data.dicom.boxes import patient_mm_on_slices, plane_mm_to_pixels
 from kmed.data.drawn_boxes import DrawnBox, DrawnImage, DrawnSet
 from kmed.data.drawn_images import count_left_out, find_image
 from kmed.data.image_lookup import ATTRIBUTES, ImageLookup
@@ -20,7 +20,7 @@ from kmed.data.pictures import picture_header
 from kmed.data.sample import DataError
 
 if TYPE_CHECKING:
-    from kmed.data.dicom_header import SliceHeader
+    from kmed.data.dicom.slices import SliceHeader
 
 _NO = ("", "0", "no", "false")
 _BLANK = ("", "nan", "none", "null")

@@ -205,7 +205,7 @@ def _samples(
         named = named_by_path([row.image for row in images.values()], root)
         samples = image_files(named, patient=patient, channels=channels)
     else:
-        from kmed.data.dicom_images import dicom_samples  # slow to import, rarely needed
+        from kmed.data.dicom.images import dicom_samples  # slow to import, rarely needed
 
         groups = [row.image for row in images.values()]
         samples = dicom_samples(groups, root, patient=patient)

@@ -210,8 +210,8 @@ def _require_images(root, parts, groups) -> None:
 
 
 def _dicom(root: Path, groups, patient) -> list[tuple[Sample, tuple[str | None, str]]]:
-    from kmed.data.dicom_header import image_headers  # slow to import, rarely needed
-    from kmed.data.dicom_images import dicom_samples, images_of
+    from kmed.data.dicom.images import dicom_samples, images_of
+    from kmed.data.dicom.slices import image_headers  # slow to import, rarely needed
 
     images, places = [], []
     for place, paths in groups.items():

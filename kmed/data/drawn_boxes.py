@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from kmed.data.dicom_header import SliceHeader
+    from kmed.data.dicom.slices import SliceHeader
 
 
 class DrawnBox(NamedTuple):

@@ -20,7 +20,7 @@ from kmed.data.pictures import picture_header, read_picture
 from kmed.data.sample import Arrays, DataError, Sample
 
 if TYPE_CHECKING:
-    from kmed.data.dicom_header import SliceHeader
+    from kmed.data.dicom.slices import SliceHeader
 
 
 def find_image(
@@ -110,7 +110,7 @@ def drawn_samples(
     if root is None:
         root = Path(os.path.commonpath([path.parent for path in paths]))
     if not isinstance(images[0].image, Path):
-        from kmed.data.dicom_images import dicom_samples  # slow to import, rarely needed
+        from kmed.data.dicom.images import dicom_samples  # slow to import, rarely needed
 
         if channels is not None:
             raise ValueError("`channels` is for pictures; DICOM keeps the channels that it has")

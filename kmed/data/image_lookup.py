@@ -15,7 +15,7 @@ from kmed.data.pairing import files_below, stem
 from kmed.data.sample import DataError
 
 if TYPE_CHECKING:
-    from kmed.data.dicom_header import SliceHeader
+    from kmed.data.dicom.slices import SliceHeader
 
 #: Columns that name DICOM by an attribute, as `label_rows.plain` has them.
 ATTRIBUTES = {
@@ -129,7 +129,7 @@ class ImageLookup:
 
     @cached_property
     def _headers(self) -> list[SliceHeader]:
-        from kmed.data.dicom_header import image_headers  # slow to import, rarely needed
+        from kmed.data.dicom.slices import image_headers  # slow to import, rarely needed
 
         headers = image_headers(self.root)
         if self.modality is not None:
@@ -143,7 +143,7 @@ class ImageLookup:
 
     @cached_property
     def _groups(self) -> list[tuple[SliceHeader, ...]]:
-        from kmed.data.dicom_images import images_of
+        from kmed.data.dicom.images import images_of
 
         return images_of(self._headers)
 
@@ -152,7 +152,7 @@ class ImageLookup:
         if kind in ("picture", "nifti"):
             return [path]
         if kind == "dicom":
-            from kmed.data.dicom_header import image_headers
+            from kmed.data.dicom.slices import image_headers
 
             return [(header,) for header in image_headers(path)]
         raise DataError(f"{where}: {path} is no picture, NIfTI or DICOM file")

@@ -162,7 +162,7 @@ def _samples(images: list, root: Path, patient, channels) -> list[Sample]:
     if isinstance(images[0], Path):
         named = named_by_path(images, root)
         return image_files(named, patient=patient, channels=channels)
-    from kmed.data.dicom_images import dicom_samples  # slow to import, rarely needed
+    from kmed.data.dicom.images import dicom_samples  # slow to import, rarely needed
 
     return dicom_samples(images, root, patient=patient)
 

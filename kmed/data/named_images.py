@@ -16,7 +16,7 @@ from kmed.data.pairing import files_below
 from kmed.data.sample import DataError, Sample
 
 if TYPE_CHECKING:
-    from kmed.data.dicom_header import SliceHeader
+    from kmed.data.dicom.slices import SliceHeader
 
 _OPENED = 200  # files without a telling suffix that are opened to see whether there is DICOM
 
@@ -93,14 +93,14 @@ def named_samples(
         return image_files(files, patient=patient, channels=channels)
     if channels is not None:
         raise ValueError("`channels` is for PNG, JPEG and TIFF; DICOM keeps the channels it has")
-    from kmed.data.dicom_images import dicom_samples  # slow to import, rarely needed
+    from kmed.data.dicom.images import dicom_samples  # slow to import, rarely needed
 
     return dicom_samples([image.source for image in images], root, patient=patient)
 
 
 def _dicom(root: Path) -> list[NamedImage]:
-    from kmed.data.dicom_header import image_headers  # slow to import, rarely needed
-    from kmed.data.dicom_images import images_of
+    from kmed.data.dicom.images import images_of
+    from kmed.data.dicom.slices import image_headers  # slow to import, rarely needed
 
     named = []
     for group in images_of(image_headers(root)):

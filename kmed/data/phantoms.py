@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kmed.data.dicom import read_series
-from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.dicom.series import read_series
+from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.masks import class_indices
 from kmed.data.nifti import read_nifti, write_nifti
 from kmed.data.nifti_grid import Grid, require_same_grid

@@ -5,7 +5,7 @@ from PIL import Image
 
 from kmed.data import class_folders
 from kmed.data.class_folders import images_below, named_by_path
-from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.sample import DataError
 
 

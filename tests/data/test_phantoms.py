@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kmed.data.dicom import dicom_series, read_series
+from kmed.data.dicom.series import dicom_series, read_series
 from kmed.data.phantoms import phantom, phantom_source, phantoms
 from kmed.data.sample import DataError
 

@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.phantoms import phantoms
 
 STUDY = StudyHeader(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pydicom
 
-from kmed.data.dicom_header import SliceHeader
+from kmed.data.dicom.slices import SliceHeader
 from kmed.data.sample import DataError
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")

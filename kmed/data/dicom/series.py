@@ -16,8 +16,8 @@ from nibabel.orientations import (
     ornt_transform,
 )
 
-from kmed.data.dicom_geometry import stacked
-from kmed.data.dicom_header import SliceHeader, by_series, decoding, image_headers
+from kmed.data.dicom.geometry import stacked
+from kmed.data.dicom.slices import SliceHeader, by_series, decoding, image_headers
 from kmed.data.masks import class_indices
 from kmed.data.nifti import read_nifti
 from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS, Grid, require_same_grid

@@ -2,9 +2,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from kmed.data.dicom_header import image_headers
-from kmed.data.dicom_images import dicom_samples, images_of, read_dicom_picture
-from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.dicom.images import dicom_samples, images_of, read_dicom_picture
+from kmed.data.dicom.slices import image_headers
+from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.sample import DataError
 
 PIXELS = np.arange(12).reshape(1, 3, 4) * 100

@@ -5,8 +5,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from kmed.data.dicom_boxes import patient_mm_on_slices, plane_mm_to_pixels
-from kmed.data.dicom_header import SliceHeader
+from kmed.data.dicom.boxes import patient_mm_on_slices, plane_mm_to_pixels
+from kmed.data.dicom.slices import SliceHeader
 from kmed.data.sample import DataError
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kmed.data.dicom_header import SliceHeader
+from kmed.data.dicom.slices import SliceHeader
 from kmed.data.sample import DataError
 
 # Headers round positions, to 0.1 mm at worst; a wrong slice is off by half a gap or more.

@@ -8,8 +8,8 @@ import pytest
 from highdicom.image import get_volume_from_series
 from scipy.spatial.transform import Rotation
 
-from kmed.data.dicom import dicom_series, read_series
-from kmed.data.dicom_writer import StudyHeader, write_series
+from kmed.data.dicom.series import dicom_series, read_series
+from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError
 

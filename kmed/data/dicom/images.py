@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from kmed.data.dicom import read_series
-from kmed.data.dicom_geometry import stacked
-from kmed.data.dicom_header import SliceHeader, by_series, decoding
+from kmed.data.dicom.geometry import stacked
+from kmed.data.dicom.series import read_series
+from kmed.data.dicom.slices import SliceHeader, by_series, decoding
 from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
 
