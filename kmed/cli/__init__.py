@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import kmed
-from kmed.cli import anchors, bundles, index, training
+from kmed.cli import anchors, bundles, dicom, index, training
 from kmed.cli.errors import Commands
 
 app = typer.Typer(
@@ -139,3 +139,4 @@ app.command(
     "kmed export saved_models/lungs --to int8 --data lungs --check lungs/images",
 )(bundles.export)
 app.add_typer(index.app, name="index")
+app.add_typer(dicom.app, name="dicom")

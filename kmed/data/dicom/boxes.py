@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pydicom
 
+from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.slices import SliceHeader
 from kmed.data.sample import DataError
 
@@ -82,7 +82,7 @@ def patient_mm_on_slices(
 
 def _spacing(header: SliceHeader) -> tuple[float, float]:
     # A radiograph's header has it, although it is no slice of a volume.
-    ds = pydicom.dcmread(header.path, stop_before_pixels=True, specific_tags=list(_SPACINGS))
+    ds = read_dataset(header.path)
     stated = ds.get(_SPACINGS[0]) or ds.get(_SPACINGS[1])
     values = [float(value) for value in stated or ()]
     if len(values) != 2 or not min(values) > 0:

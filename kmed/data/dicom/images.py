@@ -9,17 +9,24 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydicom
+from pydicom.dataset import Dataset
 
+from kmed.data.dicom.attributes import numbers
+from kmed.data.dicom.display import rgb
+from kmed.data.dicom.errors import UnsupportedPixels
+from kmed.data.dicom.frames import frames_of
 from kmed.data.dicom.geometry import stacked
+from kmed.data.dicom.header import read_dataset
+from kmed.data.dicom.pixel_layout import layout_of
+from kmed.data.dicom.pixel_values import frame_values, table_bits
+from kmed.data.dicom.pixels import stored
 from kmed.data.dicom.series import read_series
-from kmed.data.dicom.slices import SliceHeader, by_series, decoding
+from kmed.data.dicom.slices import SliceHeader, by_series
 from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
 
 # Modalities whose series are volumes; of all others each image stands for itself.
 _VOLUMES = ("CT", "MR", "PT")
-_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _SUFFIXES = (".dcm", ".dicom")
 
 
@@ -101,8 +108,9 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
     """Reads one DICOM file as a picture, with the values that its Modality LUT gives.
 
     MONOCHROME1, in which small values are shown bright, is turned to MONOCHROME2: stored value v
-    of n bits becomes 2**n - 1 - v, so that bone is bright in every radiograph. Nothing is clipped:
-    neither VOI LUT nor window is applied. Rows and columns stay as stored.
+    of n bits becomes 2**n - 1 - v, so that bone is bright in every radiograph; where there is a
+    table of modality values, v is what it gives. Nothing is clipped: neither VOI LUT nor window is
+    applied. Palettes and YCbCr become RGB. Rows and columns stay as stored.
 
     Reference: DICOM PS3.3, C.7.6.3.1.2 (Photometric Interpretation), C.11.1 (Modality LUT).
 
@@ -114,43 +122,42 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
         Pixel Spacing, else 1.0; no affine.
 
     Raises:
-        DataError: several frames, a palette, a LUT sequence, damaged or compressed pixels that
-            can't be decoded.
+        DataError: several frames, half a rescale, damaged or compressed pixels that can't be
+            decoded.
     """
-    with decoding(path) as ds:
-        photometric = str(ds.get("PhotometricInterpretation"))
-        frames = int(ds.get("NumberOfFrames") or 1)
-        if frames > 1:
-            raise DataError(f"{path}: holds {frames} frames; a label belongs to one image")
-        if "ModalityLUTSequence" in ds:
-            raise DataError(f"{path}: a Modality LUT Sequence is not supported")
-        if photometric not in ("MONOCHROME1", "MONOCHROME2", *_COLOURS):
-            raise DataError(f"{path}: {photometric} is not supported; save it as grey or RGB")
-        pixels = pydicom.pixels.pixel_array(ds)  # colour as RGB
-        slope = float(1 if ds.get("RescaleSlope") is None else ds.RescaleSlope)
-        intercept = float(ds.get("RescaleIntercept") or 0)
-        if not (np.isfinite([slope, intercept]).all() and slope):
-            raise DataError(f"{path}: RescaleSlope {slope}, RescaleIntercept {intercept}")
-        if photometric == "MONOCHROME1":
-            top = -1 if ds.get("PixelRepresentation") else 2 ** int(ds.BitsStored) - 1
-            pixels = (top - pixels.astype(np.int64)).astype(pixels.dtype)
-        spacing = ds.get("PixelSpacing") or ds.get("ImagerPixelSpacing") or (1.0, 1.0)
-        spacing_mm = tuple(float(value) for value in spacing)
-    if pixels.ndim not in (2, 3) or len(spacing_mm) != 2 or not min(spacing_mm) > 0:
-        raise DataError(f"{path}: pixels {pixels.shape} with spacing {spacing_mm} are no picture")
-    image = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-    return Arrays(_rescaled(image, slope, intercept), None, spacing_mm, None)
+    ds = read_dataset(path, pixels=True)
+    layout = layout_of(ds, str(path))
+    if layout.frames > 1:
+        raise UnsupportedPixels(
+            f"{path}: holds {layout.frames} frames; a label belongs to one image: save the frames "
+            "that are meant as files of their own",
+            files=[path],
+            figures={"frames": layout.frames},
+        )
+    values, photometric = stored(ds)
+    values = values[0]
+    if photometric.startswith("MONOCHROME"):
+        image = _grey(ds, values, photometric)[..., np.newaxis]
+    else:
+        image = rgb(ds, values, photometric=photometric)
+    spacing_mm = numbers(ds, "PixelSpacing") or numbers(ds, "ImagerPixelSpacing") or (1.0, 1.0)
+    if len(spacing_mm) != 2 or not min(spacing_mm) > 0:
+        raise DataError(f"{path}: pixels {image.shape} with spacing {spacing_mm} are no picture")
+    return Arrays(np.ascontiguousarray(image), None, spacing_mm, None)
 
 
-def _rescaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    if (slope, intercept) == (1, 0):
-        return np.ascontiguousarray(stored)
-    if slope.is_integer() and intercept.is_integer():
-        values = stored.astype(np.int64) * int(slope) + int(intercept)
-        for fits in (np.int16, np.uint16):
-            if np.iinfo(fits).min <= values.min() and values.max() <= np.iinfo(fits).max:
-                return values.astype(fits)
-    return (stored * slope + intercept).astype(np.float32)
+def _grey(ds: Dataset, values: np.ndarray, photometric: str) -> np.ndarray:
+    frame = frames_of(ds)[0]
+    kinds = (values.dtype, np.int16, np.uint16, np.int32)
+    turned = photometric == "MONOCHROME1"
+    bits = table_bits(ds)
+    if turned and bits is None and values.dtype.kind != "f":
+        top = -1 if values.dtype.kind == "i" else 2 ** int(ds.BitsStored) - 1
+        values = (top - values.astype(np.int64)).astype(values.dtype)
+    values = frame_values(ds, values, frame, kinds=kinds)
+    if turned and bits is not None:
+        values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
+    return values
 
 
 def _volume(files: tuple[str, ...]) -> Arrays:

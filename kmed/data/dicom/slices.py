@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,23 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
-from pydicom.uid import UID
 
+from kmed.data.dicom.files import dicom_files
+from kmed.data.dicom.header import Header, read_dataset, read_header
 from kmed.data.sample import DataError
-
-# Files that lie beside DICOM by custom; whatever else is no DICOM file is refused, for it may be
-# a slice that was cut off. DICOM files need no suffix, so there is no list of what is one.
-_BESIDE = (
-    *(".nii", ".nii.gz", ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".xml", ".html", ".pdf"),
-    *(".png", ".jpg", ".jpeg", ".log", ".ini", ".db"),
-)
-_TAGS = [
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"),
-    *("FrameOfReferenceUID", "PatientID", "Modality", "ImageType", "Rows", "Columns"),
-    *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing"),
-    *("ImageOrientationPatient", "ImagePositionPatient", "SliceThickness"),
-    *("SharedFunctionalGroupsSequence",),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +57,7 @@ def image_headers(source: str | os.PathLike | Iterable[str | os.PathLike]) -> li
     DICOM objects that are no images: reports, segmentations, structure sets.
 
     Args:
-        source: a folder, a file, or files.
+        source: a folder, a file, a DICOMDIR, or files.
 
     Returns:
         One header an image, in the order of the paths.
@@ -80,10 +66,13 @@ def image_headers(source: str | os.PathLike | Iterable[str | os.PathLike]) -> li
         DataError: no image, or a file that is not DICOM or cut off.
     """
     named = isinstance(source, (str, os.PathLike))
-    paths = _files(Path(source)) if named else [Path(path) for path in source]
-    headers = [header for header in map(_read, paths) if header is not None]
+    sources = dicom_files(source, strict=True).files
+    for each in sources:
+        if each.member is not None:
+            raise DataError(f"{each.path}: a zip archive; unpack it first")
+    headers = [_slice(header) for header in map(read_header, sources) if header.is_image]
     if not headers:
-        where = source if named else f"the {len(paths)} files given"
+        where = source if named else f"the {len(sources)} files given"
         raise DataError(f"{where}: no DICOM images found; give the folder of a series")
     return headers
 
@@ -111,7 +100,7 @@ def decoding(path: str | os.PathLike) -> Iterator[pydicom.Dataset]:
     """
     syntax = "unknown"
     try:
-        ds = pydicom.dcmread(path)
+        ds = read_dataset(path, pixels=True)
         syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", syntax)
         yield ds
     except DataError:
@@ -125,99 +114,41 @@ def decoding(path: str | os.PathLike) -> Iterator[pydicom.Dataset]:
         ) from error
 
 
-def _files(root: Path) -> list[Path]:
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise DataError(f"{root}: no such file or folder")
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [
-            Path(folder, name)
-            for name in sorted(names)
-            if not name.startswith(".")
-            and name.upper() != "DICOMDIR"
-            and not name.lower().endswith(_BESIDE)
-        ]
-    return found
-
-
-def _read(path: Path) -> SliceHeader | None:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file, or not a regular one")
-    try:
-        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        return _parsed(ds, path)
-    except DataError:
-        raise
-    except pydicom.errors.InvalidDicomError as error:
-        raise DataError(
-            f"{path}: not a DICOM file (no DICM prefix); move it out of the folder"
-        ) from error
-    except Exception as error:
-        # A damaged file surfaces as EOFError, struct.error, ValueError, RecursionError, ...
-        raise DataError(
-            f"{path}: damaged DICOM header ({type(error).__name__}: {error}); copy it again"
-        ) from error
-
-
-def _parsed(ds: pydicom.Dataset, path: Path) -> SliceHeader | None:
-    needed = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    missing = [keyword for keyword in needed if not ds.get(keyword)]
-    if missing:
-        raise DataError(f"{path}: damaged or cut off, it lacks {', '.join(missing)}")
-    kind = UID(ds.SOPClassUID).name
-    known = kind != ds.SOPClassUID
-    if (known and "Image Storage" not in kind) or ds.get("Modality") == "SEG":
-        return None
-    if not ds.get("Rows") or not ds.get("Columns"):
-        raise DataError(f"{path}: damaged or cut off, an image ({kind}) without rows or columns")
+def _slice(header: Header) -> SliceHeader:
     common = {
-        "path": path,
-        "instance_uid": str(ds.SOPInstanceUID),
-        "series_uid": str(ds.SeriesInstanceUID),
-        "study_uid": str(ds.StudyInstanceUID),
-        "frame_of_reference_uid": str(ds.get("FrameOfReferenceUID") or ""),
-        "patient": str(ds.get("PatientID") or "").strip(),
-        "modality": str(ds.get("Modality") or ""),
-        "shape": (int(ds.Rows), int(ds.Columns)),
+        "path": header.source.path,
+        "instance_uid": header.instance_uid,
+        "series_uid": header.series_uid,
+        "study_uid": header.study_uid,
+        "frame_of_reference_uid": header.frame_of_reference_uid,
+        "patient": header.patient,
+        "modality": header.modality,
+        "shape": (header.rows, header.columns),
     }
-    refusal = _refusal(ds)
+    refusal = _refusal(header)
     if refusal:
         return SliceHeader(**common, refusal=refusal)
-    thickness = ds.get("SliceThickness")
+    (frame,) = header.frames
     return SliceHeader(
         **common,
-        spacing_mm=tuple(float(v) for v in ds.PixelSpacing),
-        orientation=tuple(float(v) for v in ds.ImageOrientationPatient),
-        position_mm=tuple(float(v) for v in ds.ImagePositionPatient),
-        thickness_mm=None if thickness is None else float(thickness),
+        spacing_mm=frame.spacing_mm,
+        orientation=frame.orientation,
+        position_mm=frame.position_mm,
+        thickness_mm=frame.thickness_mm,
     )
 
 
-def _refusal(ds: pydicom.Dataset) -> str | None:
+def _refusal(header: Header) -> str | None:
     """Says why this image is not one plain slice of a volume."""
-    if int(ds.get("NumberOfFrames") or 1) > 1 or "SharedFunctionalGroupsSequence" in ds:
+    if header.number_of_frames > 1:
         return "multi-frame images are not supported; convert them to one file per slice"
-    samples, photometric = ds.get("SamplesPerPixel"), ds.get("PhotometricInterpretation")
-    if samples != 1 or photometric != "MONOCHROME2":
+    if header.samples != 1 or header.photometric != "MONOCHROME2":
         return (
             "only MONOCHROME2 with one sample per pixel is supported; "
-            f"received {str(photometric)[:20]!r} with {samples}"
+            f"received {header.photometric[:20]!r} with {header.samples}"
         )
-    image_type = ds.get("ImageType") or ()
-    if "MOSAIC" in image_type:
+    if "MOSAIC" in header.image_type or len(header.frames) != 1:
         return "a mosaic of many slices in one picture is not supported; convert it to slices"
-    if "LOCALIZER" in image_type:
+    if "LOCALIZER" in header.image_type:
         return "a localizer (scout) is no slice of a volume; leave it out"
-    counts = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}
-    for keyword, count in counts.items():
-        value = ds.get(keyword)
-        if value is None or isinstance(value, (str, float)) or len(value) != count:
-            return f"a slice of a volume needs {keyword} with {count} numbers; received {value!r}"
-        if not all(math.isfinite(float(v)) for v in value):
-            return f"{keyword} must be finite; received {list(value)}"
-    if min(float(v) for v in ds.PixelSpacing) <= 0:
-        return f"PixelSpacing must be above 0; received {list(ds.PixelSpacing)}"
-    return None
+    return header.frames[0].problem

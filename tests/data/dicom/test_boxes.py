@@ -37,7 +37,7 @@ def test_the_spacing_of_a_radiograph_is_read_from_its_file(tmp_path):
     ds = pydicom.Dataset()
     ds.file_meta = pydicom.dataset.FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    ds.ImagerPixelSpacing = [0.25, 0.5]
+    ds.Modality, ds.ImagerPixelSpacing = "DX", [0.25, 0.5]
     ds.file_meta.MediaStorageSOPClassUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2"
     ds.save_as(plain.path, enforce_file_format=True)
     assert plane_mm_to_pixels((1, 1, 2, 2), plain) == (2, 4, 4, 8)

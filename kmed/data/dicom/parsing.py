@@ -1,0 +1,159 @@
+"""From the bytes of a DICOM file to a data set, once its structure has been found in order."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO, NamedTuple
+
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from kmed.data.dicom.buffers import FIRST_READ, Buffer, Inflated
+from kmed.data.dicom.errors import Damaged, DicomError, NotDicom, TooLarge
+from kmed.data.dicom.structure import LETTERS, Walk
+
+# What one file may take before its pixel data, and altogether.
+HEADER_BYTES = INFLATED_BYTES = 2**28
+FILE_BYTES = 2**32
+_TRANSFER_SYNTAX = 0x00020010
+
+
+class Parsed(NamedTuple):
+    """A data set and what stands behind it.
+
+    Attributes:
+        dataset: all that was asked for.
+        pixels: whether the file has pixel data.
+        pixel_length: their declared bytes; None where absent or of undefined length (encapsulated).
+        left: bytes from the start of their value to the end of the file.
+    """
+
+    dataset: FileDataset
+    pixels: bool
+    pixel_length: int | None
+    left: int
+
+
+def parsed(
+    stream: BinaryIO, size: int, name: str, *, pixels: bool, max_bytes: int | None = None
+) -> Parsed:
+    """Parses a file whose lengths, depth and number of elements have been found in order.
+
+    Reference: DICOM PS3.5, 7 (The Data Set), A (Transfer Syntax); PS3.10, 7.1 (File Meta).
+
+    Args:
+        stream: at the file's first byte.
+        size: of the file, in bytes.
+        name: of the file, for messages.
+        pixels: whether to read the pixel data and what follows them.
+        max_bytes: what may be read; None: `HEADER_BYTES`, or with pixels `FILE_BYTES`; of a
+            deflated file what it may inflate to; None: `INFLATED_BYTES`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        NotDicom: no DICM prefix, and no data set at the file's first byte either.
+        Damaged: an element beyond the end of what holds it, a sequence without items or end.
+        TooLarge: more bytes, elements or nesting than allowed.
+    """
+    limit = max_bytes or (FILE_BYTES if pixels else HEADER_BYTES)
+    inflated = max_bytes or INFLATED_BYTES
+    if size == 0:
+        raise NotDicom(f"{name}: an empty file; copy it again", files=[name])
+    try:
+        return _parsed(Buffer(stream, size, name, limit), pixels, inflated)
+    except DicomError:
+        raise
+    except MemoryError as error:
+        raise TooLarge(
+            f"{name}: {size} bytes do not fit into the memory",
+            files=[name],
+            figures={"bytes": size},
+        ) from error
+    except Exception as error:
+        # pydicom raises whatever its parts do; its words may repeat the patient's attributes.
+        raise Damaged(
+            f"{name}: damaged DICOM ({type(error).__name__}); copy it again", files=[name]
+        ) from error
+
+
+def _parsed(buffer: Buffer, pixels: bool, inflated: int) -> Parsed:
+    buffer.grow(buffer.size if pixels else min(buffer.size, FIRST_READ))
+    name, start = buffer.name, 132
+    prefixed = buffer.data[128:132] == b"DICM"
+    if not prefixed:
+        start = 0
+        if not _begins_a_data_set(buffer.data):
+            hint = "; a zip archive, to be given by itself" if buffer.data[:2] == b"PK" else ""
+            raise NotDicom(f"{name}: not a DICOM file (no DICM prefix){hint}", files=[name])
+    preamble = buffer.data[:128] if prefixed else None
+    meta, start = _file_meta(buffer, start)
+    stated = meta.get_item(_TRANSFER_SYNTAX) if meta else None
+    syntax = _uid(stated.value) if stated is not None else ""
+    if syntax == DeflatedExplicitVRLittleEndian:
+        buffer = Inflated(buffer, start, inflated)
+        start = 0
+    first = buffer.data[start : start + 6]
+    explicit = len(first) == 6 and first[4] in LETTERS and first[5] in LETTERS
+    big = syntax == ExplicitVRBigEndian
+    if not syntax and explicit:
+        big = int.from_bytes(first[:2], "little") >= 0x0400
+    walk = Walk(buffer, big, pixels)
+    try:
+        end = walk.whole(start, explicit)
+    except Damaged as error:
+        if prefixed:
+            raise
+        raise NotDicom(f"{name}: not a DICOM file (no DICM prefix)", files=[name]) from error
+    content = read_dataset(_window(buffer.data, start, end), not explicit, not big)
+    if len(content) != walk.top_elements:
+        raise Damaged(f"{name}: contradicts itself, an element comes twice", files=[name])
+    if prefixed and not content:
+        raise Damaged(f"{name}: cut off, its data set is empty; copy it again", files=[name])
+    if not prefixed and "SOPClassUID" not in content:
+        raise NotDicom(f"{name}: not a DICOM file (no DICM prefix)", files=[name])
+    if not syntax and not walk.encapsulated:
+        plain = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+        meta.TransferSyntaxUID = ExplicitVRBigEndian if big else plain
+    dataset = FileDataset(None, content, preamble, meta, not explicit, not big)
+    dataset.set_original_encoding(not explicit, not big, content.original_character_set)
+    dataset.filename = name
+    return Parsed(dataset, walk.pixels_at is not None, walk.pixel_length, walk.left)
+
+
+def _window(data: bytes, start: int, end: int) -> io.BytesIO:
+    # A stream over all bytes shares them, and a whole slice is no copy.
+    stream = io.BytesIO(data[:end])
+    stream.seek(start)
+    return stream
+
+
+def _begins_a_data_set(data: bytes) -> bool:
+    # The lowest groups of any object that is stored: 0002 and 0008, in either byte order.
+    return data[:2] in (b"\2\0", b"\x08\0", b"\0\x08") and len(data) > 8
+
+
+def _uid(value: object) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
+    return text.strip("\0 ")
+
+
+def _file_meta(buffer: Buffer, start: int) -> tuple[FileMetaDataset, int]:
+    """The elements of group 0002, and where they end."""
+    first = buffer.data[start : start + 6]
+    if first[:2] != b"\2\0" or len(first) < 6:
+        return FileMetaDataset(), start
+    explicit = first[4] in LETTERS and first[5] in LETTERS
+    walk = Walk(buffer, False, pixels=False, group=0x0002)
+    end = walk.whole(start, explicit)
+    content = read_dataset(_window(buffer.data, start, end), not explicit, True)
+    meta = FileMetaDataset(content)
+    meta.set_original_encoding(not explicit, True, "iso8859")
+    return meta, end
