@@ -13,7 +13,8 @@ from kmed.data.class_weights import balanced_class_weights
 from kmed.data.cross_modal import cross_modal
 from kmed.data.decathlon import decathlon, decathlon_labels
 from kmed.data.detection_batches import detection_training_batches, detection_validation_batches
-from kmed.data.dicom.series import dicom_series, read_series
+from kmed.data.dicom.samples import dicom_series
+from kmed.data.dicom.series import read_series
 from kmed.data.discover import discover
 from kmed.data.image_folder import image_folder
 from kmed.data.intensity import intensity_range

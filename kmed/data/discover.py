@@ -134,7 +134,7 @@ def _from_images(images: Path, masks: Path | None, classes: int | None, patient)
 
 
 def _dicom(path: Path, masks: Path | None) -> list[Sample]:
-    from kmed.data.dicom.series import dicom_series  # slow to import, rarely needed
+    from kmed.data.dicom.samples import dicom_series  # slow to import, rarely needed
 
     return dicom_series(path, masks=masks)
 

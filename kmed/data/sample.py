@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from kmed.data.dicom.series import Series
 
 
 class DataError(ValueError):
@@ -85,6 +88,8 @@ class Sample:
             says it.
         objects: the boxes drawn on the image; one with none of them is a negative. None where the
             source has no boxes.
+        series: of a DICOM volume, reads the `kmed.data.dicom` series itself, with what results
+            need to refer to it; None elsewhere.
     """
 
     id: str
@@ -94,3 +99,4 @@ class Sample:
     label: int | tuple[int, ...] | None = None
     modality: str | None = None
     objects: Objects | None = None
+    series: Callable[[], Series] | None = None

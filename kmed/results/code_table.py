@@ -32,7 +32,8 @@ STRUCTURES = """
 113197003 Rib; 56873002 Sternum; 421060004 Spine; 51282000 Vertebra; 54735007 Sacrum;
 29836001 Hip; 71341001 Femur; 2812003 Femoral head; 64234005 Patella; 12611008 Tibia;
 87342007 Fibula;
-81745001 Eye; 5665001 Retina; 81016008 Optic nerve head; 78076003 Lens; 69536005 Head; 21974007 Tongue; 38199008 Tooth;
+81745001 Eye; 5665001 Retina; 81016008 Optic nerve head; 78076003 Lens; 69536005 Head;
+21974007 Tongue; 38199008 Tooth;
 4596009 Larynx; 69748006 Thyroid; 45289007 Parotid gland; 54019009 Submandibular gland;
 4421005 Cell; 84640000 Nucleus;
 14806007 C1 vertebra; 39976000 C2 vertebra; 113205007 C3 vertebra; 5329002 C4 vertebra;
@@ -54,7 +55,6 @@ ABNORMALITIES = """
 52988006 Lesion; 108369006 Neoplasm; 372087000 Neoplasm, Primary; 14799000 Neoplasm, Secondary;
 4147007 Mass; 27925004 Nodule; 367643001 Cyst; 79654002 Edema; 6574001 Necrosis;
 50960005 Hemorrhage; 75753009 Blood clot; 55584005 Embolus; 44132006 Abscess;
-409774005 Inflammation; {'81016008': ('Optic nerve head', [4209, 4211, 4266, 8134])};
 """
 
 #: (value, scheme, meaning) of abnormalities that SNOMED CT does not code, by name.
@@ -81,7 +81,7 @@ SAME = {
     "svc": "superior vena cava",
     "lung upper lobe": "upper lobe of lung",
     "lung lower lobe": "lower lobe of lung",
-    "lung middle lobe": "middle lobe of right lung",
+    "lung middle lobe right": "middle lobe of right lung",
     "lv": "left ventricle",
     "rv": "right ventricle",
     "la": "left atrium",

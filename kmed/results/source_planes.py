@@ -94,6 +94,12 @@ def source_planes(series: Series) -> Planes:
     if series.resampled or not headers:
         return _own(series, instances)
     numbers = series.frames or (0,) * len(series.files)
+    if len(numbers) != len(series.files):
+        raise NoGeometry(
+            f"the series has {len(series.files)} files and {len(numbers)} frames, one of each a "
+            "slice; give the series as read_series returned it",
+            files=series.files[:1],
+        )
     headers = [headers[name] for name in series.files]
     frames = [_frame(header, number) for header, number in zip(headers, numbers, strict=True)]
     first = frames[0]

@@ -13,9 +13,9 @@ frames took part of how many that the series holds, how many voxels differ (by m
 float32 can hold, where values are scaled), and the largest difference of the affines' elements.
 
 Philips' files hold two scales: that of DICOM (0028,1052-1053), which kmed applies, and a private
-one, (2005,100E), which dcm2niix divides by in addition unless called with `-p n`. The stored
-references were made with it, so they are multiplied by it before they are compared; its values
-stand in the JSON.
+one, (2005,100E), which dcm2niix applies instead unless called with `-p n`. The references that
+FOLDER holds were made with it: their voxels are turned back to stored values by the scale in their
+own header, and to DICOM's by the slope and intercept of the frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from kmed.data.dicom.volumes import SeriesInfo, Volume, read_volume, volumes_of
+from kmed.data.dicom.series import read_volume
+from kmed.data.dicom.volumes import SeriesInfo, Volume, volumes_of
 from kmed.data.nifti import read_nifti
 
 SETS = ("dcm_qa_nih", "dcm_qa_enh", "dcm_qa_siemens_mosaic")
@@ -104,14 +105,15 @@ def compared(reference: Path, volumes: list[Volume], series: SeriesInfo, *, prec
         reference: NIfTI file.
         volumes: in the order of time.
         series: that they are of.
-        precise: whether the reference is divided by Philips' private scale.
+        precise: whether the reference has Philips' private scale.
     """
     expected, _, expected_affine = read_nifti(reference)
     expected = expected if expected.ndim == 4 else expected[..., np.newaxis]
     about = sidecar(reference)
     if precise and "PhilipsScaleSlope" in about:
-        scale = volumes[0].frames[0].slope * about["PhilipsScaleSlope"]
-        expected = expected.astype(np.float64) * scale
+        scale, frame = nib.load(reference).dataobj, volumes[0].frames[0]
+        stored = np.rint((expected.astype(np.float64) - scale.inter) / scale.slope)
+        expected = stored * frame.slope + frame.intercept
     differing, affine = 0, 0.0
     for time, volume in enumerate(volumes):
         read = read_volume(volume)

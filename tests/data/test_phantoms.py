@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kmed.data.dicom.series import dicom_series, read_series
+from kmed.data.dicom.samples import dicom_series
+from kmed.data.dicom.series import read_series
 from kmed.data.phantoms import phantom, phantom_source, phantoms
 from kmed.data.sample import DataError
 

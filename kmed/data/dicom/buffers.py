@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zlib
 from typing import BinaryIO
 
@@ -52,7 +53,8 @@ class Inflated(Buffer):
     def __init__(self, file: Buffer, start: int, limit: int):
         if len(file.data) < file.size:
             file.grow(file.size)
-        super().__init__(io.BytesIO(), limit + 1, file.name, limit)
+        # Where it ends is unknown until the stream has ended.
+        super().__init__(io.BytesIO(), sys.maxsize, file.name, limit)
         self.inflater, self.rest = zlib.decompressobj(-zlib.MAX_WBITS), file.data[start:]
         self.grow(min(limit, FIRST_READ))
 

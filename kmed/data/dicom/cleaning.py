@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from kmed.data.dicom.burned_in import require_cleanable
+from kmed.data.dicom.codestream_comments import without_comments
 from kmed.data.dicom.confidentiality import (
     EDITION,
     Options,
@@ -180,7 +181,7 @@ class _Pass:
         if element.VR == "UN" and rule is None:
             return None
         if not nested and tag == _PIXELS:
-            return without_overlay_bits(ds, element, self.name)
+            return self._pixels(ds, element)
         if not nested and tag in (_PATIENT_NAME, _PATIENT_ID):
             return DataElement(tag, element.VR, self.patient.pseudonym)
         action = rule.action(self.options) if rule is not None else self._unlisted(element)
@@ -226,6 +227,18 @@ class _Pass:
         # As many values as there were: some attributes need two or more.
         many = element.VM > 1 and element.VR not in _TEXTS
         return DataElement(element.tag, element.VR, [value] * element.VM if many else value)
+
+    def _pixels(self, ds: Dataset, element: DataElement) -> DataElement:
+        value = element.value
+        if not isinstance(value, bytes) or not value.startswith(b"\xfe\xff\x00\xe0"):
+            return without_overlay_bits(ds, element, self.name)
+        without_overlay_bits(ds, element, self.name)  # refuses what it can't clear
+        clean = without_comments(value)
+        if clean is value:
+            return element
+        new = DataElement(element.tag, element.VR, clean)
+        new.is_undefined_length = True
+        return new
 
     def _unlisted(self, element: DataElement) -> str:
         """Chooses the action for what the table does not name; the table's spirit, not its word."""
@@ -285,4 +298,3 @@ class _Pass:
                 continue
             yield DataElement(creator_tag, "LO", creator)
             yield element
-

@@ -35,6 +35,10 @@ class Source:
     Args:
         path: the file or the archive.
         member: name within the archive; None: the file itself.
+
+    Example:
+        >>> Source(Path("study.zip"), "ct/1.dcm").name
+        'study.zip!ct/1.dcm'
     """
 
     path: Path

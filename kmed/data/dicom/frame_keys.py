@@ -145,8 +145,8 @@ def group_keys(own: Dataset, shared: Dataset, dimensions: tuple[Dimension, ...])
         dimensions: from `dimensions_of`.
 
     Returns:
-        (name, value): the dimensions with the values that their indices stand for (the index
-        itself of a private dimension), then well-known attributes.
+        (name, value): the dimensions with the values that their indices stand for, well-known
+        attributes, then private dimensions with their index.
     """
     found: dict[str, Any] = {}
     content = macro(own, shared, "FrameContentSequence")
@@ -174,7 +174,8 @@ def group_keys(own: Dataset, shared: Dataset, dimensions: tuple[Dimension, ...])
             gradient = numbers(direction, "DiffusionGradientOrientation", 3)
             if gradient is not None:
                 found["DiffusionGradientOrientation"] = gradient
-    return tuple(found.items())
+    # Private dimensions last: a name that people know tells them more.
+    return tuple(sorted(found.items(), key=lambda pair: pair[0].startswith("(")))
 
 
 def _has_items(value: Any) -> bool:

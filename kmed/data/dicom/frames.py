@@ -56,8 +56,8 @@ def frames_of(ds: Dataset) -> tuple[Frame, ...]:
 
     Attributes of a frame's functional groups come before those that all frames share, and these
     before those of the file. Rescaling is DICOM's own; the second scale that Philips stores in
-    private attributes (2005,100E) is left alone. dcm2niix applies that one unless it is called
-    with `-p n`, and then gives the values given here.
+    private attributes (2005,100E) is left alone. dcm2niix takes that one instead, unless it is
+    called with `-p n`.
 
     Reference: DICOM PS3.3, C.7.6.2 (Image Plane), C.7.6.16 (Multi-frame Functional Groups),
     C.7.6.17 (Multi-frame Dimension), C.8.8.3 (RT Dose: Grid Frame Offset Vector).

@@ -1,111 +1,208 @@
-"""From the positions of slices to one regular grid, or a refusal that says what is wrong."""
+"""From the positions of slices to one regular grid, or a typed error with what was measured."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from kmed.data.dicom.slices import SliceHeader
-from kmed.data.sample import DataError
+from kmed.data.dicom.errors import (
+    DicomError,
+    GantryTilted,
+    NoGeometry,
+    SlicesDuplicated,
+    SlicesMissing,
+    SpacingUneven,
+)
+from kmed.data.dicom.frames import Frame
 
-# Headers round positions, to 0.1 mm at worst; a wrong slice is off by half a gap or more.
-_UNEVEN = 0.05  # of the distance between slices
-_TILT_DEG = 0.5
+#: Headers round positions, to 0.1 mm at worst; a wrong slice is off by half a gap or more.
+UNEVEN = 0.05  # of the distance between slices
+TILT_DEG = 0.5
+SAME_PLACE_MM = 1e-2
 
 
-def stacked(headers: list[SliceHeader]) -> tuple[list[SliceHeader], np.ndarray]:
-    """Sorts the slices of one series along their normal and finds their grid.
+class Stack(NamedTuple):
+    """Slices in the order of their normal, and the grid that they lie on.
+
+    Attributes:
+        order: indices of the given slices, along the normal.
+        affine: `(4, 4)` index (slice, row, column, 1) to LPS mm; None where there is no grid.
+        spacing_mm: (between slices, rows, columns); None where there is no grid.
+        problem: why there is no grid.
+    """
+
+    order: tuple[int, ...]
+    affine: np.ndarray | None
+    spacing_mm: tuple[float, float, float] | None
+    problem: DicomError | None
+
+
+def axes(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions of a frame's rows and columns, and its normal, as unit vectors in LPS.
+
+    Args:
+        frame: with an orientation.
+
+    Returns:
+        Along a row, along a column, and their cross product.
+    """
+    row, column = np.array(frame.orientation, np.float64).reshape(2, 3)
+    normal = np.cross(row, column)
+    return row, column, normal / np.linalg.norm(normal)
+
+
+def stack(
+    frames: Sequence[Frame], names: Sequence[str], *, tolerate_mm: float | None = None
+) -> Stack:
+    """Sorts slices along their normal and finds their grid.
 
     Reference: DICOM PS3.3, C.7.6.2.1.1 (Image Position and Image Orientation).
 
     Args:
-        headers: the slices of one series, in any order.
+        frames: of one orientation, size and pixel spacing, without a `problem`.
+        names: of the frames' files, for messages.
+        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step.
 
     Returns:
-        The sorted slices, and the affine `(4, 4)` from index (slice, row, column, 1) to LPS mm.
-
-    Raises:
-        DataError: slices of several sizes, orientations or frames of reference; two at one place;
-            uneven distances; a tilted gantry; what this reader does not support.
+        The grid, or the reason why there is none.
     """
-    for header in headers:
-        if header.refusal:
-            raise DataError(f"{header.path}: {header.refusal}")
-    _require_alike(headers)
-    first = headers[0]
-    row, column = np.array(first.orientation).reshape(2, 3)
-    if abs(np.linalg.norm(row) - 1) > 1e-3 or abs(np.linalg.norm(column) - 1) > 1e-3:
-        raise DataError(f"{first.path}: ImageOrientationPatient is not of unit length")
-    if abs(row @ column) > 1e-3:
-        raise DataError(f"{first.path}: the axes of ImageOrientationPatient are not perpendicular")
-    normal = np.cross(row, column)
-    normal /= np.linalg.norm(normal)
-    ordered = sorted(headers, key=lambda header: float(normal @ np.array(header.position_mm)))
-    positions = np.array([header.position_mm for header in ordered])
+    row, column, normal = axes(frames[0])
+    positions = np.array([frame.position_mm for frame in frames], np.float64)
+    order = np.argsort(positions @ normal, kind="stable")
+    positions = positions[order]
+    names = [names[index] for index in order]
+    try:
+        step = _step([frames[index] for index in order], names, positions, normal, tolerate_mm)
+    except DicomError as error:
+        return Stack(tuple(map(int, order)), None, None, error)
     affine = np.eye(4)
-    affine[:3, 0] = _step(ordered, positions, normal)
-    affine[:3, 1] = column * first.spacing_mm[0]
-    affine[:3, 2] = row * first.spacing_mm[1]
+    affine[:3, 0] = step
+    affine[:3, 1] = column * frames[0].spacing_mm[0]
+    affine[:3, 2] = row * frames[0].spacing_mm[1]
     affine[:3, 3] = positions[0]
-    return ordered, affine
+    spacing = (float(np.linalg.norm(step)), *frames[0].spacing_mm)
+    return Stack(tuple(map(int, order)), affine, spacing, None)
 
 
-def _require_alike(headers: list[SliceHeader]) -> None:
-    first = headers[0]
-    rules = (
-        ("shape", "size (rows, columns)", 0.0),
-        ("spacing_mm", "PixelSpacing", 1e-4),
-        ("orientation", "ImageOrientationPatient", 1e-4),
-    )
-    for header in headers[1:]:
-        for attribute, name, tolerance in rules:
-            one, other = getattr(first, attribute), getattr(header, attribute)
-            if not np.allclose(one, other, rtol=0, atol=tolerance):
-                raise DataError(
-                    f"{header.path}: all slices of a series must have one {name}; this one has "
-                    f"{other}, {first.path} has {one}; give read_series the files of one volume"
-                )
-        if header.frame_of_reference_uid != first.frame_of_reference_uid:
-            raise DataError(
-                f"{header.path}: another frame of reference than {first.path}: their positions "
-                "can't be compared; give read_series the files of one volume"
-            )
+def regular_step(along: np.ndarray) -> float:
+    """Gives the distance at which slices of uneven distances are sampled anew.
+
+    Args:
+        along: increasing places along the normal in mm, two or more.
+
+    Returns:
+        The least distance, so that no slice is lost; but a quarter of the median at the least.
+    """
+    gaps = np.diff(along)
+    return float(max(gaps.min(), np.median(gaps) / 4))
 
 
-def _step(ordered: list[SliceHeader], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def longest_block(along: np.ndarray) -> slice:
+    """Finds the longest run of slices at even distances.
+
+    Args:
+        along: increasing places along the normal in mm.
+
+    Returns:
+        Its slices; the first of several of one length.
+    """
+    gaps = np.diff(along)
+    if not len(gaps):
+        return slice(0, len(along))
+    step = float(np.median(gaps))
+    best, start = slice(0, 1), 0
+    for index in range(len(gaps) + 1):
+        if index == len(gaps) or abs(gaps[index] - step) > 2 * UNEVEN * step:
+            if index + 1 - start > best.stop - best.start:
+                best = slice(start, index + 1)
+            start = index + 1
+    return best
+
+
+def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
     """Vector from one slice to the next, in LPS mm."""
     if len(ordered) == 1:
         thickness = ordered[0].thickness_mm
         if not thickness or not math.isfinite(thickness) or thickness < 0:
-            raise DataError(
-                f"{ordered[0].path}: a single slice needs SliceThickness; received {thickness}"
+            raise NoGeometry(
+                f"{names[0]}: a single slice needs SliceThickness; received {thickness}",
+                files=names,
             )
         return normal * thickness
     along = positions @ normal
     gaps = np.diff(along)
-    gap = float(np.median(gaps))
     nearest = int(gaps.argmin())
-    if gaps[nearest] < 1e-2:
-        raise DataError(
-            f"{ordered[nearest].path} and {ordered[nearest + 1].path}: two slices at one position "
-            f"({np.round(positions[nearest], 3).tolist()} mm); where the series holds several "
-            "time points or echoes, give read_series the files of one of them"
+    if gaps[nearest] < SAME_PLACE_MM:
+        raise SlicesDuplicated(
+            f"{names[nearest]} and {names[nearest + 1]}: two slices at one position "
+            f"({np.round(positions[nearest], 3).tolist()} mm) and nothing in the headers that "
+            'tells their volumes apart; duplicates="first" takes the one of the lower number',
+            files=names[nearest : nearest + 2],
+            figures={"distance_mm": float(gaps[nearest]), "slices": len(names)},
         )
+    gap = float(np.median(gaps))
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
     tilt = math.degrees(math.acos(min(1.0, float(step @ normal) / float(np.linalg.norm(step)))))
-    if tilt > _TILT_DEG:
-        raise DataError(
-            f"{ordered[0].path.parent}: the slices are sheared by {tilt:.1f} degrees (gantry "
-            "tilt), not a rectangular grid; resample the series without tilt first"
+    uneven = _unevenness(names, along, gaps, gap, tolerate_mm)
+    if tilt > TILT_DEG:
+        also = "" if uneven is None else f"; also {uneven}"
+        raise GantryTilted(
+            f"{names[0]} and {len(names) - 1} more: the slices are sheared by {tilt:.1f} degrees "
+            f'(gantry tilt), not a rectangular grid; tilt="resample" straightens them{also}',
+            files=names,
+            figures={"tilt_deg": round(tilt, 3), **({} if uneven is None else uneven.figures)},
         )
+    if uneven is not None:
+        raise uneven
     regular = positions[0] + np.arange(len(ordered))[:, None] * step
     off = np.linalg.norm(positions - regular, axis=1)
-    if off.max() > _UNEVEN * gap:
-        widest = int(np.abs(gaps - gap).argmax())
-        raise DataError(
-            f"{ordered[widest].path} and {ordered[widest + 1].path}: a gap of "
-            f"{gaps[widest]:.3f} mm where slices are {gap:.3f} mm apart: a slice is missing or "
-            "the spacing uneven; complete the series or resample it"
+    allowed = UNEVEN * gap if tolerate_mm is None else tolerate_mm
+    if off.max() > allowed:
+        widest = int(off.argmax())
+        raise SpacingUneven(
+            f"{names[widest]}: lies {off[widest]:.3f} mm off the line of the other slices, whose "
+            "spacing is uneven or whose stack is bent; tolerate_mm= allows it, "
+            'spacing="resample" evens it out',
+            files=[names[widest]],
+            figures={"off_mm": float(off[widest]), "allowed_mm": float(allowed)},
         )
     return step
+
+
+def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
+    """What is wrong with the distances along the normal."""
+    allowed = UNEVEN * gap if tolerate_mm is None else tolerate_mm
+    line = np.linspace(along[0], along[-1], len(along))
+    if np.abs(along - line).max() <= allowed:
+        return None
+    widest = int(np.abs(gaps - gap).argmax())
+    figures = {
+        "gap_mm": float(gaps[widest]),
+        "step_mm": gap,
+        "least_mm": float(gaps.min()),
+        "largest_mm": float(gaps.max()),
+    }
+    between = (
+        f"{names[widest]} and {names[widest + 1]}: a gap of {gaps[widest]:.3f} mm where slices are "
+        f"{gap:.3f} mm apart"
+    )
+    whole = np.rint(gaps / gap)
+    if (np.abs(gaps - whole * gap) <= np.maximum(2 * allowed, UNEVEN * gaps)).all():
+        absent = int((whole - 1).clip(0).sum())
+        if absent:
+            return SlicesMissing(
+                f"{between}: {absent} slice{'s are' if absent > 1 else ' is'} missing; "
+                'missing="largest_block" takes the longest part without a gap, '
+                'missing="resample" interpolates',
+                files=names[widest : widest + 2],
+                figures={**figures, "missing": absent},
+            )
+    return SpacingUneven(
+        f"{between}: a slice is missing or the spacing uneven ({gaps.min():.3f} to "
+        f'{gaps.max():.3f} mm); complete the series, or spacing="resample" evens it out',
+        files=names[widest : widest + 2],
+        figures=figures,
+    )

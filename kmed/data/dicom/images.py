@@ -12,16 +12,17 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from kmed.data.dicom.attributes import numbers
+from kmed.data.dicom.deciding import Decisions, decided
 from kmed.data.dicom.display import rgb
-from kmed.data.dicom.errors import UnsupportedPixels
+from kmed.data.dicom.errors import LocalizerRefused, UnsupportedPixels
 from kmed.data.dicom.frames import frames_of
-from kmed.data.dicom.geometry import stacked
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.pixel_layout import layout_of
 from kmed.data.dicom.pixel_values import frame_values, table_bits
 from kmed.data.dicom.pixels import stored
-from kmed.data.dicom.series import read_series
+from kmed.data.dicom.series import Series, one_volume, read_volume
 from kmed.data.dicom.slices import SliceHeader, by_series
+from kmed.data.dicom.volumes import Volume, archive_of
 from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
 
@@ -77,6 +78,7 @@ def dicom_samples(
     samples = []
     for group, folder in zip(groups, folders, strict=True):
         path = group[0].path
+        series = None
         if flat:
             files, read = (str(path),), partial(read_dicom_picture, str(path))
             name = _below(path, root)
@@ -87,9 +89,10 @@ def dicom_samples(
                     f"{path}: a single image of modality {group[0].modality} among volumes; "
                     "a data set holds either pictures or volumes"
                 )
-            ordered, _ = stacked(list(group))
-            files = tuple(str(header.path) for header in ordered)
-            read, name = partial(_volume, files), _below(Path(folder), root)
+            volume = _whole(group)
+            files = tuple(dict.fromkeys(str(one.source.path) for one in volume.headers))
+            series = partial(read_volume, volume)
+            read, name = partial(_arrays, series), _below(Path(folder), root)
             if series_in[folder] > 1:
                 name += f"/{group[0].series_uid}"
         samples.append(
@@ -99,6 +102,7 @@ def dicom_samples(
                 files=files,
                 read=read,
                 modality=group[0].modality,
+                series=series,
             )
         )
     return samples
@@ -160,9 +164,19 @@ def _grey(ds: Dataset, values: np.ndarray, photometric: str) -> np.ndarray:
     return values
 
 
-def _volume(files: tuple[str, ...]) -> Arrays:
-    series = read_series(files)
-    return Arrays(series.array[..., np.newaxis], None, series.spacing_mm, series.affine)
+def _whole(group: Sequence[SliceHeader]) -> Volume:
+    """The one volume of a series; it raises what is wrong with it."""
+    (series,) = archive_of(header.header for header in group).series
+    if not series.volumes:
+        raise LocalizerRefused(f"{series.left_out[0].name}: {series.left_out[0].reason}")
+    volume = one_volume(series)
+    decided(volume, Decisions())
+    return volume
+
+
+def _arrays(series: Callable[[], Series]) -> Arrays:
+    read = series()
+    return Arrays(read.array[..., np.newaxis], None, read.spacing_mm, read.affine)
 
 
 def _below(path: Path, root: Path) -> str:

@@ -49,4 +49,5 @@ def without_overlay_bits(ds: Dataset, element: DataElement, name: str = "") -> D
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     values = np.frombuffer(element.value, f"{order}u{allocated // 8}")
     mask = ((1 << stored) - 1) << (high + 1 - stored)
-    return DataElement(element.tag, element.VR, (values & values.dtype.type(mask)).tobytes())
+    cleared = (values & mask).astype(values.dtype)  # the operation gives the machine's byte order
+    return DataElement(element.tag, element.VR, cleared.tobytes())

@@ -105,6 +105,7 @@ def rescaled(
         >>> rescaled(np.array([0, 3], np.uint16), 1.0, -1024.0, "a.dcm")
         array([-1024, -1021], dtype=int16)
     """
+    slope, intercept = float(slope), float(intercept)
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
         raise UnsupportedPixels(
             f"{name}: RescaleSlope {slope}, RescaleIntercept {intercept}: the slope must not be 0 "

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian
 
-from kmed.data.dicom.codecs import DEFLATED_FRAMES, RLE, decode_frame
+from kmed.data.dicom.codecs import DEFLATED_FRAMES, RLE, decode_frame, plugin_for
 from kmed.data.dicom.codestream import frames_in
 from kmed.data.dicom.display import display
 from kmed.data.dicom.errors import Damaged, MissingCodec, TooLarge
@@ -75,7 +75,7 @@ def stored(source, *, frames: Sequence[int] | None = None) -> Stored:
     ds, name = _dataset(source)
     layout = layout_of(ds, name)
     chosen = range(layout.frames) if frames is None else [int(index) for index in frames]
-    if any(not 0 <= index < layout.frames for index in chosen):
+    if frames is not None and any(not 0 <= index < layout.frames for index in chosen):
         raise Damaged(
             f"{name}: `frames` must be from 0 to {layout.frames - 1}; received {list(chosen)[:8]}",
             files=[name],
@@ -195,6 +195,8 @@ def _compressed(
 ) -> Stored:
     if layout.element != "PixelData":
         raise Damaged(f"{layout.name}: {layout.element} can't be compressed", files=[layout.name])
+    if syntax != DEFLATED_FRAMES:
+        plugin_for(syntax, layout.name)  # before bytes of an unknown syntax are called broken
     extended = None
     if ds.get("ExtendedOffsetTable") and ds.get("ExtendedOffsetTableLengths"):
         extended = (ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths)

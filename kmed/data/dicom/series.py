@@ -1,27 +1,30 @@
-"""DICOM series of CT and MR as volumes: the regular case, one file per slice."""
+"""One series as a volume: decoded, in units, in kmed's orientation, or a typed refusal."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
-from nibabel.orientations import (
-    apply_orientation,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from kmed.data.dicom.geometry import stacked
-from kmed.data.dicom.slices import SliceHeader, by_series, decoding, image_headers
-from kmed.data.masks import class_indices
-from kmed.data.nifti import read_nifti
-from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS, Grid, require_same_grid
-from kmed.data.sample import Arrays, DataError, Sample
+from kmed.data.dicom.deciding import Decisions, decided
+from kmed.data.dicom.errors import (
+    DicomError,
+    LocalizerRefused,
+    NotDicom,
+    OrientationMixed,
+    SizeMixed,
+    SlicesDuplicated,
+)
+from kmed.data.dicom.files import Source
+from kmed.data.dicom.planes import VALUES, Planes, stacked_planes
+from kmed.data.dicom.resample import AIR_HU, resampled
+from kmed.data.dicom.volumes import SeriesInfo, Volume, volumes_of
+from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,14 @@ class Series:
         spacing_mm: voxel size (d, h, w).
         affine: `(4, 4)` array index (d, h, w, 1) to LPS mm.
         modality: "CT", "MR" ...
-        files: the slices' files, in the array's direction.
+        files: of each slice its file, along `slice_axis` in the array's direction.
         series_uid: Series Instance UID.
         study_uid: Study Instance UID.
         frame_of_reference_uid: "" where absent; series that share it share coordinates.
+        frames: of each slice its 0-based frame in the file, or tile of a mosaic.
+        slice_axis: which axis of the array counts the source's slices.
+        problems: what was decided, with figures.
+        resampled: whether the array's slices are not those of the files.
     """
 
     array: np.ndarray
@@ -49,206 +56,232 @@ class Series:
     series_uid: str
     study_uid: str
     frame_of_reference_uid: str
+    frames: tuple[int, ...] = ()
+    slice_axis: int = 0
+    problems: tuple[str, ...] = ()
+    resampled: bool = False
 
 
 def read_series(
-    source: str | os.PathLike | Iterable[str | os.PathLike], *, series_uid: str | None = None
+    source: str | os.PathLike | Source | Iterable[str | os.PathLike | Source],
+    *,
+    series_uid: str | None = None,
+    volume: int | None = None,
+    tolerate_mm: float | None = None,
+    spacing: str = "refuse",
+    tilt: str = "refuse",
+    missing: str = "refuse",
+    duplicates: str = "refuse",
+    localizers: str = "leave_out",
+    values: str = "units",
+    padding: float | None = None,
 ) -> Series:
     """Reads one series as a volume.
 
     Slices are sorted by position along their normal, rescaled each with its own slope and
-    intercept, and turned by flips and permutations only.
+    intercept, and turned by flips and permutations only; nothing is interpolated unless asked for.
 
     Reference: DICOM PS3.3, C.7.6.2 (Image Plane Module), C.11.1 (Modality LUT Module).
 
     Args:
-        source: folder (searched with its subfolders), one file, or the files of one volume.
+        source: folder (searched with its subfolders), one file, a zip archive, a DICOMDIR, or the
+            files of one volume.
         series_uid: which series, where there are several.
+        volume: which volume, from 0, where the series holds several (echoes, time points ...).
+        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step.
+        spacing: "refuse" uneven spacing, or "resample" at the least distance.
+        tilt: "refuse" a tilted gantry, or "resample" to a rectangular grid.
+        missing: "refuse" gaps of whole slices, take the "largest_block" without a gap, or
+            "resample", which interpolates them.
+        duplicates: "refuse" two slices at one place, or take the "first" by instance number.
+        localizers: "leave_out" or "refuse" them.
+        values: "units" (HU of CT, what the rescale gives of others), "stored", or "suv" (PET, body
+            weight).
+        padding: value in place of pixels that the file marks as padding; None keeps theirs.
 
     Returns:
         The volume.
 
     Raises:
-        DataError: no images; several series and none chosen; a damaged file; a grid that is not
-            regular; multi-frame, colour or compressed data that can't be read.
+        DicomError: no images; several series or volumes and none chosen; a damaged file; a grid
+            that is not regular, unless a parameter decides; pixels that can't be decoded.
+        ValueError: an unknown word for a parameter.
     """
-    if not isinstance(source, (str, os.PathLike)):
+    decisions = Decisions(tolerate_mm, spacing, tilt, missing, duplicates)
+    if localizers not in ("leave_out", "refuse"):
+        raise ValueError(f'`localizers` must be "leave_out" or "refuse"; received {localizers!r}')
+    if not isinstance(source, (str, os.PathLike, Source)):
         source = tuple(source)
-    groups = by_series(image_headers(source))
     name = source if isinstance(source, (str, os.PathLike)) else "the files given"
-    if series_uid is None and len(groups) > 1:
-        raise DataError(
-            f"{name}: {len(groups)} series; choose one with series_uid=\n{_listed(groups)}"
+    archive = volumes_of(source, strict=True, tolerate_mm=tolerate_mm)
+    series = {one.series_uid: one for one in archive.series}
+    if not series:
+        raise NotDicom(f"{name}: no DICOM images found; give the folder of a series")
+    if series_uid is None and len(series) > 1:
+        raise DicomError(
+            f"{name}: {len(series)} series; choose one with series_uid=\n{listed(series)}"
         )
-    if series_uid is not None and series_uid not in groups:
-        raise DataError(f"{name}: no series {series_uid}; there are\n{_listed(groups)}")
-    headers = groups[series_uid] if series_uid is not None else next(iter(groups.values()))
-    ordered, affine = stacked(headers)
-    array = _voxels(ordered)
-    turn = _turn(affine)
-    files = [str(header.path) for header in ordered]
-    return Series(
-        array=np.ascontiguousarray(apply_orientation(array, turn)),
-        affine=affine @ inv_ornt_aff(turn, array.shape),
-        spacing_mm=_grid(ordered, affine).spacing_mm,
-        modality=headers[0].modality,
-        files=tuple(files if turn[0, 1] > 0 else files[::-1]),
-        series_uid=headers[0].series_uid,
-        study_uid=headers[0].study_uid,
-        frame_of_reference_uid=headers[0].frame_of_reference_uid,
+    if series_uid is not None and series_uid not in series:
+        raise DicomError(f"{name}: no series {series_uid}; there are\n{listed(series)}")
+    chosen = series[series_uid] if series_uid is not None else next(iter(series.values()))
+    if chosen.left_out and (localizers == "refuse" or not chosen.volumes):
+        first = chosen.left_out[0]
+        raise LocalizerRefused(
+            f"{first.name}: {first.reason}; leave it out",
+            files=[one.name for one in chosen.left_out],
+        )
+    return _read(
+        one_volume(chosen, volume),
+        decisions,
+        values,
+        padding,
+        [one.name for one in chosen.left_out],
     )
 
 
-def dicom_series(
-    root: str | os.PathLike,
+def read_volume(
+    volume: Volume,
     *,
-    masks: str | os.PathLike | None = None,
-    modality: str | None = None,
-    patient: Callable[[Path], str] | None = None,
-) -> list[Sample]:
-    """Lists every series below a folder as a sample.
-
-    The headers are read and each series' geometry is checked here; pixels are read by
-    `Sample.read`.
+    tolerate_mm: float | None = None,
+    spacing: str = "refuse",
+    tilt: str = "refuse",
+    missing: str = "refuse",
+    duplicates: str = "refuse",
+    values: str = "units",
+    padding: float | None = None,
+) -> Series:
+    """Reads a volume that `volumes_of` found.
 
     Args:
-        root: folder of series, each usually in a folder of its own.
-        masks: folder of NIfTI masks on the series' own grids, `<series folder>.nii.gz` or `.nii`;
-            the series in `root/a/ct` is looked for as `a/ct.nii.gz`, then as `ct.nii.gz` if no
-            other series has that folder name.
-        modality: take only series of this Modality, for instance "CT".
-        patient: gives the patient of a series' folder; None: the Patient ID in the header.
+        volume: from `volumes_of`.
+        tolerate_mm: as of `read_series`, and so the others.
+        spacing: see there.
+        tilt: see there.
+        missing: see there.
+        duplicates: see there.
+        values: see there.
+        padding: see there.
 
     Returns:
-        Samples sorted by id, the path of the folder below `root`; image `(D, H, W, 1)`.
+        The volume decoded.
 
     Raises:
-        DataError: as `read_series`; a missing mask; a series without Patient ID.
+        DicomError: as `read_series`.
+        ValueError: an unknown word for a parameter.
     """
-    root = Path(root)
-    groups = by_series(image_headers(root))
-    if modality is not None:
-        kept = {u: g for u, g in groups.items() if g[0].modality.upper() == modality.upper()}
-        if not kept:
-            raise DataError(
-                f"{root}: no series of modality {modality!r}; there are\n{_listed(groups)}"
+    decisions = Decisions(tolerate_mm, spacing, tilt, missing, duplicates)
+    return _read(volume, decisions, values, padding)
+
+
+def one_volume(series: SeriesInfo, number: int | None = None) -> Volume:
+    """Chooses a volume of a series.
+
+    Args:
+        series: from `volumes_of`.
+        number: from 0; None: the only one.
+
+    Returns:
+        The volume.
+
+    Raises:
+        DicomError: several volumes and none chosen, or none of this number.
+    """
+    volumes = series.volumes
+    if number is not None:
+        if not 0 <= number < len(volumes):
+            raise DicomError(
+                f"{series.series_uid}: `volume` must be from 0 to {len(volumes) - 1}; received "
+                f"{number}"
             )
-        groups = kept
-    folders = {uid: _folder(group) for uid, group in groups.items()}
-    shared = list(folders.values())
-    leaves = [folder.name for folder in shared]
-    samples = []
-    for uid, group in groups.items():
-        ordered, affine = stacked(group)
-        folder = folders[uid]
-        below = folder.relative_to(root) if root.is_dir() and folder != root else Path(folder.name)
-        name = below.as_posix() + (f"/{uid}" if shared.count(folder) > 1 else "")
-        mask = None
-        if masks is not None:
-            stems = [name] + ([folder.name] if leaves.count(folder.name) == 1 else [])
-            mask = _mask(Path(masks), stems, folder)
-        files = tuple(str(header.path) for header in ordered)
-        samples.append(
-            Sample(
-                id=name,
-                patient=_patient(ordered, folder, patient),
-                files=files + ((str(mask),) if mask else ()),
-                read=partial(_read, files, mask, _grid(ordered, affine)),
-                modality=ordered[0].modality,
+        return volumes[number]
+    if len(volumes) == 1:
+        return volumes[0]
+    for volume in volumes:
+        if volume.placeless:
+            raise volume.problem
+    return _refuse_several(volumes)
+
+
+def _refuse_several(volumes: tuple[Volume, ...]) -> Volume:
+    """Names a slice of the smaller volumes, which is the odd one where there is one."""
+    usual = max(volumes, key=lambda one: len(one.frames))
+    odd = min((one for one in volumes if one is not usual), key=lambda one: len(one.frames))
+    name, other = odd.headers[0].source.name, usual.headers[0].source.name
+    rules = {
+        "size": (SizeMixed, "size (rows, columns)"),
+        "PixelSpacing": (SizeMixed, "PixelSpacing"),
+        "ImageOrientationPatient": (OrientationMixed, "ImageOrientationPatient"),
+        "FrameOfReferenceUID": (OrientationMixed, "frame of reference"),
+    }
+    figures = {"volumes": len(volumes), "slices": [len(one.frames) for one in volumes]}
+    choose = f"choose one of the {len(volumes)} volumes with volume=0 to {len(volumes) - 1}"
+    for key, (kind, what) in rules.items():
+        if key in odd.split_by and odd.split_by[key] != usual.split_by[key]:
+            raise kind(
+                f"{name}: all slices of a volume must have one {what}; this one has "
+                f"{odd.split_by[key]}, {other} has {usual.split_by[key]}; {choose}",
+                files=[name, other],
+                figures=figures,
             )
-        )
-    return sorted(samples, key=lambda sample: sample.id)
+    told = ", ".join(odd.split_by)
+    raise SlicesDuplicated(
+        f"{name} and {other}: two slices at one position; the series holds {len(volumes)} volumes, "
+        f"told apart by {told or 'nothing'}; {choose}",
+        files=[name, other],
+        figures=figures,
+    )
 
 
-def _read(files: tuple[str, ...], mask: Path | None, grid: Grid) -> Arrays:
-    series = read_series(files)
-    labels = None
-    if mask is not None:
-        stored, _, affine = read_nifti(mask)
-        require_same_grid(grid, Grid(mask, affine, stored.shape))
-        labels = class_indices(stored, str(mask))
-    return Arrays(series.array[..., None], labels, series.spacing_mm, series.affine)
+def listed(series: Mapping[str, SeriesInfo]) -> str:
+    """One line a series, to choose from."""
+    lines = []
+    for uid, one in series.items():
+        count = sum(len(volume.frames) for volume in one.volumes) + len(one.left_out)
+        header = next((volume.headers[0] for volume in one.volumes), None)
+        folder = "" if header is None else f", {PurePath(header.source.name).parent}"
+        lines.append(f"  {uid}: {one.modality}, {count} slices{folder}")
+    return "\n".join(lines)
 
 
-def _turn(affine: np.ndarray) -> np.ndarray:
+def turn_of(affine: np.ndarray) -> np.ndarray:
+    """The flips and permutation, as nibabel's orientations, that bring an array to kmed's axes."""
     return ornt_transform(io_orientation(RAS_TO_LPS @ affine), CANONICAL)
 
 
-def _grid(ordered: list[SliceHeader], affine: np.ndarray) -> Grid:
-    """The grid in kmed's orientation."""
-    shape = (len(ordered), *ordered[0].shape)
-    turn = _turn(affine)
-    turned = [0, 0, 0]
-    for axis, length in enumerate(shape):
-        turned[int(turn[axis, 0])] = length
-    return Grid(ordered[0].path.parent, affine @ inv_ornt_aff(turn, shape), tuple(turned))
-
-
-def _listed(groups: dict[str, list[SliceHeader]]) -> str:
-    return "\n".join(
-        f"  {uid}: {group[0].modality}, {len(group)} slices, {group[0].path.parent}"
-        for uid, group in groups.items()
+def _read(volume: Volume, decisions: Decisions, values, padding, localizers=0) -> Series:
+    if values not in VALUES:
+        raise ValueError(f"`values` must be one of {', '.join(VALUES)}; received {values!r}")
+    plan = decided(volume, decisions)
+    read = Planes(plan.headers, plan.frames, values=values, padding=padding)
+    if plan.target is None:
+        array, affine = stacked_planes(read), plan.affine
+    else:
+        outside = AIR_HU if plan.headers[0].modality == "CT" and values == "units" else None
+        array, affine = resampled(plan.target, read, outside=outside), plan.target.affine
+    turn = turn_of(affine)
+    turned = np.ascontiguousarray(apply_orientation(array, turn))
+    affine = affine @ inv_ornt_aff(turn, array.shape)
+    along = slice(None, None, 1 if turn[0, 1] > 0 else -1)
+    problems = list(plan.problems)
+    if localizers:
+        problems.append(f"{localizers} localizers left out")
+    first = plan.headers[0]
+    return Series(
+        array=turned,
+        affine=affine,
+        spacing_mm=tuple(float(v) for v in np.linalg.norm(affine[:3, :3], axis=0)),
+        modality=first.modality,
+        files=tuple(header.source.name for header in plan.headers)[along],
+        series_uid=first.series_uid,
+        study_uid=first.study_uid,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        frames=tuple(frame.index for frame in plan.frames)[along],
+        slice_axis=int(turn[0, 0]),
+        problems=tuple(problems),
+        resampled=plan.target is not None,
     )
 
 
-def _folder(group: list[SliceHeader]) -> Path:
-    return Path(os.path.commonpath([header.path.parent for header in group]))
-
-
-def _mask(masks: Path, stems: list[str], folder: Path) -> Path:
-    names = [f"{stem}{suffix}" for stem in stems for suffix in (".nii.gz", ".nii")]
-    for name in names:
-        if (masks / name).is_file():
-            return masks / name
-    raise DataError(f"{folder}: no mask; expected {' or '.join(names)} in {masks}")
-
-
-def _patient(
-    headers: list[SliceHeader], folder: Path, patient: Callable[[Path], str] | None
-) -> str:
-    if patient is not None:
-        return patient(folder)
-    found = {header.patient for header in headers}
-    if len(found) != 1 or not all(found):
-        raise DataError(
-            f"{folder}: every slice of a series must have one Patient ID, for splits by patient; "
-            f"found {len(found - {''})}; name the patient with patient=lambda folder: ..."
-        )
-    return found.pop()
-
-
-def _voxels(ordered: list[SliceHeader]) -> np.ndarray:
-    """Rescaled values (slice, row, column)."""
-    slices, whole = [], True
-    for header in ordered:
-        stored, slope, intercept = _pixels(header)
-        if slope.is_integer() and intercept.is_integer():
-            values = stored.astype(np.int64) * int(slope) + int(intercept)
-            fits = values.min() >= -32768 and values.max() <= 32767
-            slices.append(values.astype(np.int16 if fits else np.float32))
-        else:
-            fits = False
-            slices.append((stored * slope + intercept).astype(np.float32))
-        whole = whole and fits
-    return np.stack(slices).astype(np.int16 if whole else np.float32, copy=False)
-
-
-def _pixels(header: SliceHeader) -> tuple[np.ndarray, float, float]:
-    path = header.path
-    with decoding(path) as ds:
-        slope, intercept = ds.get("RescaleSlope"), ds.get("RescaleIntercept")
-        if "ModalityLUTSequence" in ds:
-            raise DataError(f"{path}: a Modality LUT Sequence is not supported")
-        if (slope is None) != (intercept is None) or (slope is None and header.modality == "CT"):
-            raise DataError(
-                f"{path}: needs RescaleSlope and RescaleIntercept, else its units are unknown; "
-                f"received {slope} and {intercept}"
-            )
-        slope = 1.0 if slope is None else float(slope)
-        intercept = 0.0 if intercept is None else float(intercept)
-        if not (np.isfinite(slope) and np.isfinite(intercept) and slope != 0):
-            raise DataError(f"{path}: RescaleSlope {slope}, RescaleIntercept {intercept}")
-        pixels = ds.pixel_array
-    if pixels.shape != header.shape:
-        raise DataError(f"{path}: decoded to {pixels.shape}, its header says {header.shape}")
-    return pixels, slope, intercept
+def said(split_by: Mapping[str, Any]) -> str:
+    """What a volume is split by, in words."""
+    return ", ".join(f"{name} {value}" for name, value in split_by.items())

@@ -33,6 +33,7 @@ class SliceHeader:
         position_mm: centre of the first pixel in LPS.
         thickness_mm: Slice Thickness, or None.
         refusal: why the slice can't be part of a volume, or None.
+        header: all that was read of the file.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class SliceHeader:
     position_mm: tuple[float, ...] = ()
     thickness_mm: float | None = None
     refusal: str | None = None
+    header: Header | None = None
 
 
 def image_headers(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list[SliceHeader]:
@@ -124,6 +126,7 @@ def _slice(header: Header) -> SliceHeader:
         "patient": header.patient,
         "modality": header.modality,
         "shape": (header.rows, header.columns),
+        "header": header,
     }
     refusal = _refusal(header)
     if refusal:

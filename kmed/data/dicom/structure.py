@@ -8,8 +8,8 @@ import struct
 from pydicom.datadict import DicomDictionary
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from kmed.data.dicom.buffers import Buffer, Inflated, More
-from kmed.data.dicom.errors import Damaged, DicomError, TooLarge
+from kmed.data.dicom.buffers import Buffer, More
+from kmed.data.dicom.errors import Damaged, TooLarge
 
 # Nested deeper than any object of the standard; pydicom recurses.
 DEPTH = 32
@@ -225,18 +225,10 @@ class Walk:
             figures={"offset": at},
         )
 
-    def _beyond(self, group: int, element: int, at: int, length: int, left: int) -> DicomError:
-        tag = f"({group:04X},{element:04X})"
-        if not isinstance(self.buffer, Inflated) or self.buffer.inflater.eof:
-            return Damaged(
-                f"{self.name}: element {tag} at byte {at} declares {length} bytes where {left} "
-                "are left; it is cut off or damaged: copy it again",
-                files=[self.name],
-                figures={"offset": at, "declared": length, "left": left},
-            )
-        return TooLarge(
-            f"{self.name}: element {tag} declares {length} bytes, {self.buffer.limit} are allowed "
-            "for a deflated file; if that is right, allow more with max_bytes=",
+    def _beyond(self, group: int, element: int, at: int, length: int, left: int) -> Damaged:
+        return Damaged(
+            f"{self.name}: element ({group:04X},{element:04X}) at byte {at} declares {length} "
+            f"bytes where {max(left, 0)} are left; it is cut off or damaged: copy it again",
             files=[self.name],
-            figures={"declared": length, "max_bytes": self.buffer.limit},
+            figures={"offset": at, "declared": length, "left": max(left, 0)},
         )

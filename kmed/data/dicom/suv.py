@@ -187,7 +187,7 @@ def _datetime(value, zone: timedelta | None = None) -> datetime | None:
     except (ValueError, TypeError):
         return None
     # Shorter ones say no minute.
-    if moment is None or not str(value)[:12].isdigit():
+    if moment is None or len(str(value)) < 12 or not str(value)[:12].isdigit():
         return None
     local = datetime(*moment.timetuple()[:6], moment.microsecond)
     own = moment.utcoffset()

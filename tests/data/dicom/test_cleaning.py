@@ -6,7 +6,6 @@ import io
 import warnings
 from importlib.resources import files
 
-import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -120,7 +119,7 @@ def outcome(before, after, tag):
     return "K" if uid in words else "U"
 
 
-# Options, and the columns whose attributes they keep or clean.
+# Options, and the columns of the table that they follow.
 ASKED = {
     "basic": (Options(), ()),
     "uids": (Options(retain_uids=True), ("retain_uids",)),
@@ -190,7 +189,6 @@ def test_beyond_the_table(original):
     assert again.file_meta.MediaStorageSOPInstanceUID == again.SOPInstanceUID
     assert not any(element.tag.is_private for element in again.iterall())
     assert not any(tag.group >> 8 in (0x50, 0x60) for tag in again.keys())
-    assert original[0].PatientName == "PLANT0051Q" or "PLANT" in str(original[0].PatientName)
 
 
 def test_what_was_done_is_said(original):
@@ -262,58 +260,38 @@ def test_safe_private_attributes_stay_when_asked():
     assert not any(element.tag.is_private for element in Deidentifier(KEY).dataset(ds))
 
 
-def test_an_overlay_in_unused_bits_goes():
-    pixels = np.array([[1, 2], [3, 4095]], "<u2")
-    ds = ct(Rows=2, Columns=2, BitsAllocated=16, BitsStored=12, HighBit=11, SamplesPerPixel=1)
-    ds.PixelData = (pixels | np.array([[0x8000, 0], [0, 0x8000]], "<u2")).tobytes()
-    ds.PixelRepresentation = 0
-    ds.add_new(0x60000102, "US", 15)
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    assert Deidentifier(KEY).dataset(ds).PixelData == pixels.tobytes()
-
-
 def test_refused_and_damaged_name_no_patient():
     with pytest.raises(BurnedInText) as refused:
         Deidentifier(KEY).dataset(ct(Modality="US", Rows=8), name="scan.dcm")
     assert "Roe" not in str(refused.value) and "4711" not in str(refused.value)
-    buffer = written_raw(ct(Rows=8))
+    ds = ct(PixelSpacing=[1.25, 1.25])
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = written(ds).replace(b"1.25\\1.25 ", b"JaneRoe\\12")
     with pytest.raises(Damaged, match=r"\(0028,0030\) can't be parsed") as refused:
         Deidentifier(KEY).dataset(dcmread(io.BytesIO(buffer)))
     assert "JaneRoe" not in str(refused.value)
 
 
-def written_raw(ds):
-    """A file whose Pixel Spacing is no number."""
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.PixelSpacing = [1.25, 1.25]
-    return written(ds).replace(b"1.25\\1.25 ", b"JaneRoe\\12")
-
-
 def test_everything_that_dicognito_changes_is_changed():
     """Another project's list of what identifies: MIT, https://pypi.org/project/dicognito."""
     dicognito = pytest.importorskip("dicognito.anonymizer")
-    before = filled(0)[0]
-    for tag in (0x00001000, 0x00001001, 0x00041511):
-        before.pop(tag, None)
-    before.SOPClassUID, before.Modality = CTImageStorage, "CT"
-    theirs, _ = dcmread(io.BytesIO(written_plain(before))), None
+    planted, _ = filled(0)
+    del planted[0x00041511]
+    planted.SOPClassUID, planted.Modality = CTImageStorage, "CT"
+    planted.file_meta = FileMetaDataset()
+    planted.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = dcmread(io.BytesIO(written_plain(before)))
+        before, theirs = (dcmread(io.BytesIO(written(planted))) for _ in range(2))
         dicognito.Anonymizer(id_prefix="x", seed="1").anonymize(theirs)
         ours = Deidentifier(KEY).dataset(before)
-        for element in before:
-            changed = element.tag not in theirs or theirs[element.tag] != element
-            if changed and not element.is_empty:
-                same = element.tag in ours and ours[element.tag] == element
-                assert not same, element.tag
-
-
-def written_plain(ds):
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return written(ds)
+        changed = [
+            element
+            for element in before
+            if not element.is_empty
+            and (element.tag not in theirs or theirs[element.tag] != element)
+        ]
+        assert len(changed) > 100
+        for element in changed:
+            assert element.tag not in ours or ours[element.tag] != element, element.tag

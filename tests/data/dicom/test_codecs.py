@@ -2,13 +2,15 @@ import io
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from kmed.data.dicom import codecs
 from kmed.data.dicom.codecs import DEFLATED_FRAMES, decode_frame, plugin_for
-from kmed.data.dicom.errors import Damaged, MissingCodec
+from kmed.data.dicom.errors import Damaged, DicomError, MissingCodec
 from kmed.data.dicom.pixel_layout import PixelLayout
+from kmed.data.dicom.pixels import stored_values
 
 JPEG, JPEG_LS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.80"
 ROWS, COLUMNS = np.mgrid[0:64, 0:64]
@@ -124,3 +126,24 @@ def test_a_decoder_that_fails_is_named():
     broken = frame[: at + 5] + b"\xff" * 16 + frame[at + 21 :]
     with pytest.raises(Damaged, match="a.dcm: gdcm can't decode a frame of JPEG Baseline"):
         decode_frame(broken, JPEG, layout())
+
+
+def test_mutated_frames_neither_crash_nor_raise_anything_else(shared_data):
+    root = shared_data / "data" / "dicom" / "pydicom"
+    rng = np.random.default_rng(7)
+    for name in (
+        "MR_small_RLE",
+        "MR_small_jp2klossless",
+        "MR_small_jpeg_ls_lossless",
+        "SC_rgb_jpeg_gdcm",
+    ):
+        ds = pydicom.dcmread(root / f"{name}.dcm")
+        good = np.frombuffer(ds.PixelData, np.uint8)
+        for _ in range(40):
+            data = good.copy()
+            data[rng.integers(0, min(len(data), 600), 3)] = rng.integers(0, 256, 3)
+            ds.PixelData = data.tobytes()[: rng.integers(len(data) // 2, len(data) * 2)]
+            try:
+                assert stored_values(ds).shape[1:3] == (ds.Rows, ds.Columns)
+            except DicomError:
+                pass

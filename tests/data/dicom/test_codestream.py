@@ -147,3 +147,24 @@ def test_segments_of_rle():
     ):
         with pytest.raises(Damaged, match="a frame of RLE needs 2 segments"):
             checked(broken, RLE, wide)
+
+
+@pytest.mark.parametrize(
+    ("at", "piece", "message"),
+    [
+        (2, b"\0\0\0", "no segment of JPEG at byte 2"),
+        (2, b"\xff\xd0", "no segment of JPEG at byte 2"),
+        (2, b"\xff\xe0\x00\x10JFIF\0\x85\1\0\0\1\0\1\0\0", "JFIF of an unknown version"),
+        (2, b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\xd6", "Adobe transform 214"),
+        (2, b"\xff\xc0\x00\x0b\x08\x00\x30\x00\x40\x01\x01\x11\x00", "two starts of a frame"),
+    ],
+)
+def test_what_gdcm_would_abort_the_process_for(at, piece, message):
+    frame = compressed("JPEG")
+    with pytest.raises(Damaged, match=f"a.dcm: .*{message}"):
+        checked(frame[:at] + piece + frame[at:], JPEG, layout())
+
+
+def test_fill_bytes_are_no_error():
+    frame = compressed("JPEG")
+    assert checked(frame[:2] + b"\xff\xff" + frame[2:], JPEG, layout()).rows == 48

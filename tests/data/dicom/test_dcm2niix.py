@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kmed.data.dicom.volumes import read_volume
+from kmed.data.dicom.series import read_volume
 from kmed.data.nifti import write_nifti
 
 SPEC = importlib.util.spec_from_file_location(

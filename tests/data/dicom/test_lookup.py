@@ -71,7 +71,8 @@ def test_entries_of_8_bits_and_big_endian_words():
         found = table(lut((3, 0, 8), data, "OW"), "a.dcm", signed=False, big=big)
         assert found.entries.tolist() == [1, 2, 3]
     # One a word.
-    assert table(lut((3, 0, 8), words(1, 2, 3), "OW"), "a", signed=False).entries.tolist() == [1, 2, 3]
+    found = table(lut((3, 0, 8), words(1, 2, 3), "OW"), "a.dcm", signed=False)
+    assert found.entries.tolist() == [1, 2, 3]
     big = struct.pack(">3H", 1, 2, 300)
     assert table(lut((3, 0, 16), big, "OW"), "a", signed=False, big=True).entries[2] == 300
 
@@ -121,7 +122,7 @@ def test_a_segmented_palette_of_bytes():
     [
         (words(1, 4, 60), "segment type 1 is not allowed"),
         (words(2, 1, 0, 0), "segment type 2 is not allowed"),  # repeats itself
-        (words(0, 2, 10, 20, 2, 60000, 0, 0), "of 12"),
+        (words(0, 2, 10, 20, 2, 60000, 0, 0), "segment type 2 is not allowed"),
         (words(0, 13, *range(13)), "a segment of 13 entries after 0 of 12"),
         (words(0, 0), "a segment of 0 entries"),
         (words(0, 12, 1, 2), "a discrete segment is cut off"),

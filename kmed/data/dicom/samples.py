@@ -1,0 +1,174 @@
+"""The volumes of an archive as samples to train on, measure and predict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import inv_ornt_aff
+
+from kmed.data.dicom.deciding import Decisions, decided
+from kmed.data.dicom.errors import DicomError, NotDicom
+from kmed.data.dicom.series import Series, listed, one_volume, read_volume, turn_of
+from kmed.data.dicom.volumes import Archive, SeriesInfo, Volume, volumes_of
+from kmed.data.masks import class_indices
+from kmed.data.nifti import read_nifti
+from kmed.data.nifti_grid import Grid, require_same_grid
+from kmed.data.sample import Arrays, DataError, Sample
+
+
+def dicom_series(
+    root: str | os.PathLike,
+    *,
+    masks: str | os.PathLike | None = None,
+    modality: str | None = None,
+    patient: Callable[[Path], str] | None = None,
+    several: str = "refuse",
+    left_out: list[tuple[str, str]] | None = None,
+    **decisions,
+) -> list[Sample]:
+    """Lists every series below a folder as a sample.
+
+    The headers are read and each series' geometry is checked here; pixels are read by
+    `Sample.read`.
+
+    Args:
+        root: folder of series, each usually in a folder of its own; or a file, a zip archive, a
+            DICOMDIR.
+        masks: folder of NIfTI masks on the series' own grids, `<series folder>.nii.gz` or `.nii`;
+            the series in `root/a/ct` is looked for as `a/ct.nii.gz`, then as `ct.nii.gz` if no
+            other series has that folder name.
+        modality: take only series of this Modality, for instance "CT".
+        patient: gives the patient of a series' folder; None: the Patient ID in the header.
+        several: what is done with a series that holds several volumes (echoes, time points,
+            orientations): "refuse" it, or take "all", each as a sample of its own.
+        left_out: gets pairs of what can't be read, a file or a series, and the reason; None: it
+            raises instead.
+        **decisions: `tolerate_mm`, `spacing`, `tilt`, `missing` and `duplicates` of `read_series`.
+
+    Returns:
+        Samples sorted by id, the path of the folder below `root`; image `(D, H, W, 1)`.
+
+    Raises:
+        DataError: as `read_series`; a missing mask; a series without Patient ID.
+        ValueError: an unknown word for a parameter.
+    """
+    if several not in ("refuse", "all"):
+        raise ValueError(f'`several` must be "refuse" or "all"; received {several!r}')
+    root, chosen = Path(root), Decisions(**decisions)
+    archive = volumes_of(root, strict=left_out is None)
+    if left_out is not None:
+        left_out += [tuple(one) for one in archive.left_out]
+    series = _of_modality(archive, root, modality)
+    folders = {one.series_uid: _folder(one) for one in series}
+    shared = list(folders.values())
+    leaves = [folder.name for folder in shared]
+    samples = []
+    for one in series:
+        folder = folders[one.series_uid]
+        below = folder.relative_to(root) if root.is_dir() and folder != root else Path(folder.name)
+        name = below.as_posix() + (f"/{one.series_uid}" if shared.count(folder) > 1 else "")
+        mask = None
+        try:
+            if masks is not None:
+                stems = [name] + ([folder.name] if leaves.count(folder.name) == 1 else [])
+                mask = _mask(Path(masks), stems, folder)
+            samples += _samples(one, name, folder, mask, patient, several, chosen)
+        except DataError as error:
+            if left_out is None:
+                raise
+            left_out.append((name, str(error)))
+    return sorted(samples, key=lambda sample: sample.id)
+
+
+def _of_modality(archive: Archive, root: Path, modality: str | None) -> list[SeriesInfo]:
+    found = [one for one in archive.series if one.volumes]
+    if not found:
+        raise NotDicom(f"{root}: no DICOM images found; give the folder of a series")
+    if modality is None:
+        return found
+    kept = [one for one in found if one.modality.upper() == modality.upper()]
+    if not kept:
+        there = listed({one.series_uid: one for one in found})
+        raise DicomError(f"{root}: no series of modality {modality!r}; there are\n{there}")
+    return kept
+
+
+def _samples(
+    series: SeriesInfo,
+    name: str,
+    folder: Path,
+    mask: Path | None,
+    patient: Callable[[Path], str] | None,
+    several: str,
+    decisions: Decisions,
+) -> list[Sample]:
+    volumes = series.volumes if several == "all" else (one_volume(series),)
+    samples = []
+    for number, volume in enumerate(volumes, 1):
+        plan = decided(volume, decisions)
+        if plan.target is None:
+            shape, affine = (len(plan.frames), *volume.shape[1:]), plan.affine
+        else:
+            shape, affine = plan.target.shape, plan.target.affine
+        files = tuple(dict.fromkeys(str(header.source.path) for header in plan.headers))
+        read = partial(read_volume, volume, **vars(decisions))
+        samples.append(
+            Sample(
+                id=name if len(volumes) == 1 else f"{name}/{number}",
+                patient=_patient(volume, folder, patient),
+                files=files + ((str(mask),) if mask else ()),
+                read=partial(_arrays, read, mask, _grid(folder, affine, shape)),
+                modality=series.modality,
+                series=read,
+            )
+        )
+    return samples
+
+
+def _arrays(read: Callable[[], Series], mask: Path | None, grid: Grid) -> Arrays:
+    series = read()
+    labels = None
+    if mask is not None:
+        stored, _, affine = read_nifti(mask)
+        require_same_grid(grid, Grid(mask, affine, stored.shape))
+        labels = class_indices(stored, str(mask))
+    return Arrays(series.array[..., None], labels, series.spacing_mm, series.affine)
+
+
+def _grid(folder: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> Grid:
+    """The grid in kmed's orientation."""
+    turn = turn_of(affine)
+    turned = [0, 0, 0]
+    for axis, length in enumerate(shape):
+        turned[int(turn[axis, 0])] = length
+    return Grid(folder, affine @ inv_ornt_aff(turn, shape), tuple(turned))
+
+
+def _folder(series: SeriesInfo) -> Path:
+    sources = {header.source for volume in series.volumes for header in volume.headers}
+    parents = {one.path.parent if one.member is None else one.path for one in sources}
+    return Path(os.path.commonpath(parents))
+
+
+def _mask(masks: Path, stems: list[str], folder: Path) -> Path:
+    names = [f"{stem}{suffix}" for stem in stems for suffix in (".nii.gz", ".nii")]
+    for name in names:
+        if (masks / name).is_file():
+            return masks / name
+    raise DataError(f"{folder}: no mask; expected {' or '.join(names)} in {masks}")
+
+
+def _patient(volume: Volume, folder: Path, patient: Callable[[Path], str] | None) -> str:
+    if patient is not None:
+        return patient(folder)
+    found = {header.patient for header in volume.headers}
+    if len(found) != 1 or not all(found):
+        raise DataError(
+            f"{folder}: every slice of a series must have one Patient ID, for splits by patient; "
+            f"found {len(found - {''})}; name the patient with patient=lambda folder: ..."
+        )
+    return found.pop()
