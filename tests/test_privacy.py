@@ -265,7 +265,6 @@ def test_de_identified_files_name_no_patient(office):
     assert _leaks(office / "public", ()) == set()
 
 
-@pytest.mark.xfail(reason="Split.load names the patient that a split parts", strict=True)
 def test_a_split_that_parts_a_patient_names_only_samples(tmp_path):
     samples = [
         Sample(id=f"case{n}", patient="MRN88213-Quillfeather", files=(), read=None)

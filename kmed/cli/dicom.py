@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kmed.cli.console import complain, given, progress_bar
+from kmed.cli.console import complain, given
 
 app = typer.Typer(
     no_args_is_help=True,

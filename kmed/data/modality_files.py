@@ -169,8 +169,7 @@ def _require_one_patient(studies: Studies) -> None:
             if other.patient != first.patient:
                 raise DataError(
                     f"{other.files[0]}: matches {first.files[0]} by the key {key!r}, but is of "
-                    f"another patient, {other.patient!r} and {first.patient!r}; correct `key` or "
-                    "`patient`"
+                    "another patient; correct `key` or `patient`"
                 )
 
 

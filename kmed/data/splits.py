@@ -65,7 +65,7 @@ class Split:
             raise DataError(f"{path}: cannot be read as a split ({error!r})") from error
         known = _by_id(samples)
         part_of_id: dict[str, str] = {}
-        part_of_patient: dict[str, str] = {}
+        first_of: dict[str, str] = {}  # sample of each patient
         for part, ids in parts.items():
             if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
                 raise DataError(f"{path}: {part!r} must be a list of sample ids")
@@ -81,10 +81,11 @@ class Split:
                         f"{path}: sample {name!r} is in {part_of_id[name]} and again in {part}"
                     )
                 part_of_id[name] = part
-                patient = known[name].patient
-                if part_of_patient.setdefault(patient, part) != part:
+                # Named by their samples: an error message must not repeat a Patient ID.
+                other = first_of.setdefault(known[name].patient, name)
+                if part_of_id[other] != part:
                     raise DataError(
-                        f"{path}: patient {patient!r} is in {part_of_patient[patient]} and in "
+                        f"{path}: one patient is in {part_of_id[other]} (sample {other!r}) and in "
                         f"{part} (sample {name!r}); a patient belongs to one part"
                     )
         return cls(*(tuple(known[i] for i in parts[part]) for part in _PARTS), seed=seed)

@@ -128,6 +128,10 @@ def corners(box: ImageBox, header: Header) -> np.ndarray:
     Raises:
         ValueError: a box outside of its image, or a frame that its file does not have.
     """
+    if header.frames and header.frames[0].tile:
+        raise ValueError(
+            f"{header.source.name}: is a mosaic of slices; give boxes in them as VolumeBox"
+        )
     if not 0 <= box.frame < header.number_of_frames:
         raise ValueError(
             f"{header.source.name}: has {header.number_of_frames} frames; a box lies in frame "

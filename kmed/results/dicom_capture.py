@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from kmed.data.dicom.header import read_dataset, read_header
-from kmed.results.dicom_study import coded, copied, lossy, new_object, reference, save
+from kmed.results.dicom_study import coded, copied, lossy, new_object, reference, require_text, save
 from kmed.results.source_planes import Instance, source_of
 
 SERIES_NUMBER = 303
@@ -56,9 +56,9 @@ def write_capture(
             "`picture` must be (H, W) or (H, W, 3) uint8; received "
             f"{picture.dtype} of shape {picture.shape}"
         )
+    require_text(description=description)
     header, source = read_header(source_of(str(file))), read_dataset(source_of(str(file)))
     ds = new_object(source, SecondaryCaptureImageStorage, header.modality, now=datetime.now())
-    ds.update(copied(source, ("BodyPartExamined", "Laterality")))
     ds.update(lossy([source]))
     burned = str(source.get("BurnedInAnnotation") or "")
     if burned in ("YES", "NO"):

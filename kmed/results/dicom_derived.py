@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -25,7 +23,17 @@ from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.series import Series
 from kmed.results.codes import Code
-from kmed.results.dicom_study import coded, copied, decimal, lossy, new_object, reference, save
+from kmed.results.dicom_rescale import Rescale, rescale_of
+from kmed.results.dicom_study import (
+    coded,
+    copied,
+    decimal,
+    lossy,
+    new_object,
+    reference,
+    require_text,
+    save,
+)
 from kmed.results.source_planes import Instance, Planes, source_of, source_planes
 
 SERIES_NUMBER = 304
@@ -34,7 +42,7 @@ SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 
 _STORAGE = {"CT": CTImageStorage, "MR": MRImageStorage}
 # What of the series is true of its derivatives too.
-_SERIES = ("BodyPartExamined", "Laterality", "PatientPosition", "ProtocolName")
+_SERIES = ("PatientPosition", "ProtocolName")
 _TECHNIQUE = {
     "CT": (
         *("KVP", "ScanOptions", "ContrastBolusAgent", "ContrastBolusRoute", "ConvolutionKernel"),
@@ -47,28 +55,6 @@ _TECHNIQUE = {
         "AcquisitionNumber",
     ),
 }
-_LEVELS = 65535  # steps of 16 bits
-
-
-class Rescale(NamedTuple):
-    """Linear relation of stored to real values: real = slope * stored + intercept.
-
-    Attributes:
-        slope: above 0.
-        intercept: in the units of the image.
-        signed: whether stored values are int16, else uint16.
-    """
-
-    slope: float
-    intercept: float
-    signed: bool
-
-    def stored(self, values: np.ndarray) -> np.ndarray:
-        """The nearest stored values, little endian."""
-        low, high = (-32768, 32767) if self.signed else (0, _LEVELS)
-        steps = (np.asarray(values, np.float64) - self.intercept) / self.slope
-        kind = "<i2" if self.signed else "<u2"
-        return np.clip(np.rint(steps), low, high).astype(kind)
 
 
 def write_derived(
@@ -129,9 +115,7 @@ def write_derived(
         raise ValueError(
             f"`technique` is that of {series.modality}; images of {target} do not have it"
         )
-    for name, text in (("description", description), ("algorithm", algorithm)):
-        if not text.strip() or len(text) > 64 or "\\" in text or not text.isprintable():
-            raise ValueError(f"`{name}` must be text of 1 to 64 characters; received {text!r}")
+    require_text(description=description, algorithm=algorithm, algorithm_version=algorithm_version)
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DicomError(
@@ -139,7 +123,8 @@ def write_derived(
         )
     planes = source_planes(series)
     sources = [read_dataset(source_of(name)) for name in dict.fromkeys(series.files)]
-    rescale = rescale_of(values, target)
+    # Multi-frame Secondary Capture stores nothing below 0.
+    rescale = rescale_of(values, signed=None if target in _STORAGE else False)
     stack = planes.stacked(values)
     base = _base(sources, series, planes, target, technique, series_number, description)
     base.DerivationDescription = f"{description} ({algorithm} {algorithm_version})"
@@ -159,44 +144,6 @@ def write_derived(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return [folder / name for name in names]
-
-
-def rescale_of(values: np.ndarray, modality: str) -> Rescale:
-    """Chooses how values are stored in 16 bits.
-
-    Whole values keep slope 1. The slope of others is a power of two where one will do, so that
-    slope, intercept and the whole numbers among the values have no error at all.
-
-    Args:
-        values: finite, of any shape.
-        modality: "CT" stores whole values signed, any other unsigned where none is below 0.
-
-    Returns:
-        The relation; its numbers are exact as decimal strings.
-
-    Example:
-        >>> rescale_of(np.array([-1000, 3000]), "CT")
-        Rescale(slope=1.0, intercept=0.0, signed=True)
-        >>> rescale_of(np.array([-1000, 0.5, 3000]), "CT")
-        Rescale(slope=0.0625, intercept=1048.0, signed=True)
-    """
-    low, high = float(values.min()), float(values.max())
-    if bool(np.all(values == np.rint(values))):
-        if modality != "CT" and low >= 0 and high <= _LEVELS:
-            return Rescale(1.0, 0.0, False)
-        if low >= -32768 and high <= 32767:
-            return Rescale(1.0, 0.0, True)
-    if high == low:
-        return Rescale(1.0, _exact(low), True)
-    slope = 2.0 ** math.ceil(math.log2((high - low) / (_LEVELS - 1)))
-    if float(decimal(slope)) != slope:
-        slope = _exact((high - low) / (_LEVELS - 1) * (1 + 1e-6))
-    intercept = _exact(math.floor(low / slope + 32768) * slope)
-    return Rescale(slope, intercept, True)
-
-
-def _exact(value: float) -> float:
-    return float(decimal(value))
 
 
 def _checked(array, series: Series) -> np.ndarray:
@@ -286,14 +233,8 @@ def _frames(base: Dataset, stack, planes: Planes, rescale: Rescale, series: Seri
     base.PresentationLUTShape = "IDENTITY"
     # Type 1 here: whoever can't rule out burned-in text has to say YES.
     base.BurnedInAnnotation = base.get("BurnedInAnnotation", "YES")
-    base.FrameIncrementPointer = 0x52009230
-    organization = Dataset()
-    organization.DimensionOrganizationUID = generate_uid(prefix=None)
-    base.DimensionOrganizationSequence = Items([organization])
-    index = Dataset()
-    index.DimensionOrganizationUID = organization.DimensionOrganizationUID
-    index.DimensionIndexPointer, index.FunctionalGroupPointer = 0x00209057, 0x00209111
-    base.DimensionIndexSequence = Items([index])
+    base.FrameIncrementPointer = 0x52009230  # Per-Frame Functional Groups Sequence
+    base.PatientOrientation = ""
     shared, measures, orientation = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = [decimal(length) for length in planes.spacing_mm[1:]]
     measures.SliceThickness = decimal(planes.thickness_mm)
@@ -303,13 +244,10 @@ def _frames(base: Dataset, stack, planes: Planes, rescale: Rescale, series: Seri
     shared.PlaneOrientationSequence = Items([orientation])
     base.SharedFunctionalGroupsSequence = Items([shared])
     groups = []
-    for number, place in enumerate(planes.positions_mm, 1):
-        group, position, content = Dataset(), Dataset(), Dataset()
+    for place in planes.positions_mm:
+        group, position = Dataset(), Dataset()
         position.ImagePositionPatient = [decimal(value) for value in place]
-        content.StackID, content.InStackPositionNumber = "1", number
-        content.DimensionIndexValues = [number]
         group.PlanePositionSequence = Items([position])
-        group.FrameContentSequence = Items([content])
         groups.append(group)
     base.PerFrameFunctionalGroupsSequence = Items(groups)
     preserved = "NO" if series.resampled else "YES"

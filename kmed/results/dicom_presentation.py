@@ -25,7 +25,7 @@ from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.header import Header, read_dataset, read_header
 from kmed.data.dicom.pixels import frame_values, stored_values
 from kmed.results.dicom_boxes import ImageBox, corners, require_boxes
-from kmed.results.dicom_study import inherited
+from kmed.results.dicom_study import body_part, inherited, require_text
 from kmed.results.drawing import color
 from kmed.results.source_planes import source_of
 
@@ -72,6 +72,7 @@ def write_presentation(
     """
     boxes = list(boxes)
     require_boxes(boxes)
+    require_text(description=description)
     if not boxes or not all(isinstance(box, ImageBox) for box in boxes):
         raise ValueError("`boxes` must be one ImageBox or more; a volume's boxes go to write_sr")
     names = list(dict.fromkeys([*(labels or ()), *(box.label for box in boxes)]))
@@ -208,6 +209,7 @@ def _state(boxes, images, names, window, series_uid, series_number, number, desc
                 presentation_lut_shape=shape
             ),
         )
+    state.update(body_part(first.dataset))  # highdicom leaves the series' out
     spacing = numbers(first.dataset, "PixelSpacing", 2)
     if spacing and min(spacing) > 0 and spacing[0] != spacing[1]:
         area = state.DisplayedAreaSelectionSequence[0]

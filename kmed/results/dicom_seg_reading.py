@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from pydicom.dataset import Dataset
 
+from kmed.data.dicom.attributes import filled, shortened, whole
 from kmed.data.dicom.errors import Damaged, DicomError, NotDicom, SlicesDuplicated
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.header import read_dataset
@@ -141,7 +142,7 @@ class Segments:
             return stored == number
         if self.kind == "binary":
             return stored != 0
-        most = int(self._dataset.get("MaximumFractionalValue") or 0)
+        most = whole(self._dataset, "MaximumFractionalValue") or 0
         if most < 1 or stored.max() > most:
             raise Damaged(
                 f"{self.name}: frame {index + 1} has the value {stored.max()}, its Maximum "
@@ -173,25 +174,29 @@ def read_seg(path: str | os.PathLike | Source, series: Series | None = None) -> 
     """
     ds = read_dataset(path, pixels=True)
     name = path.name if isinstance(path, Source) else str(path)
-    if str(ds.get("SOPClassUID")) not in (_SEGMENTATION, _LABELMAP):
-        raise NotDicom(f"{name}: no DICOM Segmentation but {ds.get('Modality')}", files=[name])
-    kind = str(ds.get("SegmentationType") or "").lower()
+    if str(filled(ds, "SOPClassUID")) not in (_SEGMENTATION, _LABELMAP):
+        raise NotDicom(
+            f"{name}: no DICOM Segmentation but {shortened(ds, 'Modality')}", files=[name]
+        )
+    kind = str(filled(ds, "SegmentationType")).lower()
     if kind not in ("binary", "fractional", "labelmap"):
         raise Damaged(f"{name}: Segmentation Type {kind[:16]!r} is unknown", files=[name])
     try:
         segments = tuple(map(_segment, ds.SegmentSequence))
         numbers = tuple(_segment_numbers(ds, kind))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        sources = [str(item.SeriesInstanceUID) for item in ds.get("ReferencedSeriesSequence", ())]
+    except Exception as error:
+        # pydicom's errors of values differ from one VR to the next.
         raise Damaged(
             f"{name}: its segments can't be read ({error}); the file is damaged", files=[name]
         ) from error
     if kind == "labelmap":
-        background = int(ds.get("PixelPaddingValue") or 0)
+        background = whole(ds, "PixelPaddingValue") or 0
         segments = tuple(s for s in segments if s.number not in (0, background))
     unknown = {n for n in numbers if n is not None} - {segment.number for segment in segments}
     if unknown:
         raise Damaged(f"{name}: frames of segments {sorted(unknown)}, not listed", files=[name])
-    reference = str(ds.get("FrameOfReferenceUID") or "")
+    reference = str(filled(ds, "FrameOfReferenceUID") or "")
     grid = own_grid(ds, name) if series is None else None
     if series is not None:
         if reference and series.frame_of_reference_uid not in ("", reference):
@@ -212,9 +217,7 @@ def read_seg(path: str | os.PathLike | Source, series: Series | None = None) -> 
         spacing_mm=tuple(series.spacing_mm) if series is not None else grid.spacing_mm,
         affine=np.array(series.affine) if series is not None else grid.affine,
         frame_of_reference_uid=reference,
-        series_uids=tuple(
-            str(item.get("SeriesInstanceUID")) for item in ds.get("ReferencedSeriesSequence") or ()
-        ),
+        series_uids=tuple(sources),
         _dataset=ds,
         _numbers=numbers,
         _places=places,

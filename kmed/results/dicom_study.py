@@ -35,6 +35,14 @@ _ALWAYS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
     *("StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
+# Body parts without a left and a right one; any other needs a Laterality, if only an empty one.
+_UNPAIRED = frozenset(
+    (
+        *("ABDOMEN", "ABDOMENPELVIS", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CSPINE"),
+        *("HEAD", "HEADNECK", "HEART", "LIVER", "LSPINE", "NECK", "PANCREAS", "PELVIS"),
+        *("PROSTATE", "SKULL", "SPINE", "SPLEEN", "STOMACH", "TSPINE", "UTERUS", "WHOLEBODY"),
+    )
+)
 _SEXES = ("M", "F", "O")
 
 
@@ -93,11 +101,12 @@ def new_object(source: Dataset, sop_class: str, modality: str, *, now: datetime)
         now: when it is made.
 
     Returns:
-        Patient, study, equipment and SOP Common; a new SOP Instance UID.
+        Patient, study, body part, equipment and SOP Common; a new SOP Instance UID.
     """
     ds = inherited(source)
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, generate_uid(prefix=None)
     ds.Modality = modality
+    ds.update(body_part(source))
     ds.Manufacturer = ds.ManufacturerModelName = "kmed"
     ds.DeviceSerialNumber, ds.SoftwareVersions = "0", kmed.__version__
     ds.SeriesDate = ds.ContentDate = ds.InstanceCreationDate = now.strftime("%Y%m%d")
@@ -107,6 +116,14 @@ def new_object(source: Dataset, sop_class: str, modality: str, *, now: datetime)
         made.PurposeOfReferenceCodeSequence = coded("109101", "DCM", "Acquisition Equipment")
         ds.ContributingEquipmentSequence = Items([made])
     return ds
+
+
+def body_part(source: Dataset) -> Dataset:
+    """Takes Body Part Examined, and Laterality, empty where it may be needed and isn't known."""
+    taken = copied(source, ("BodyPartExamined", "Laterality"))
+    if "Laterality" not in taken and taken.get("BodyPartExamined") not in _UNPAIRED:
+        taken.Laterality = ""
+    return taken
 
 
 def lossy(sources: Sequence[Dataset]) -> Dataset:
@@ -172,6 +189,23 @@ def save(ds: Dataset, path: str | os.PathLike) -> Path:
     with replacing(path) as unfinished:
         file.save_as(unfinished, enforce_file_format=True)
     return path
+
+
+def require_text(**texts: str) -> None:
+    """Refuses texts that VR LO can't hold.
+
+    Args:
+        **texts: by the name of the argument.
+
+    Raises:
+        ValueError: empty, over 64 characters, or with a backslash or control characters.
+    """
+    for argument, text in texts.items():
+        if not text.strip() or len(text) > 64 or "\\" in text or not text.isprintable():
+            raise ValueError(
+                f"`{argument}` must be text of 1 to 64 characters without \\ or line breaks; "
+                f"received {text!r}"
+            )
 
 
 def _take(taken: Dataset, element) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation, ornt_transform
 from pydicom.dataset import Dataset
 
+from kmed.data.dicom.attributes import number, whole
 from kmed.data.dicom.errors import (
+    Damaged,
     DicomError,
     GantryTilted,
     NoGeometry,
@@ -140,7 +142,17 @@ def own_grid(ds: Dataset, name: str) -> OwnGrid:
 
 
 def _frames(ds: Dataset, name: str) -> tuple[Frame, ...]:
-    frames = frames_of(ds)
+    try:
+        frames = frames_of(ds)
+    except DicomError as error:
+        message = f"{name}: {error}"
+        raise type(error)(message, files=[name], figures=error.figures) from error
+    except Exception as error:
+        # pydicom's errors of values differ from one VR to the next.
+        raise Damaged(
+            f"{name}: its frames can't be placed ({type(error).__name__}); its header is damaged",
+            files=[name],
+        ) from error
     for frame in frames:
         if frame.problem:
             raise NoGeometry(f"{name}: frame {frame.index + 1}: {frame.problem}", files=[name])
@@ -148,14 +160,14 @@ def _frames(ds: Dataset, name: str) -> tuple[Frame, ...]:
 
 
 def _size(ds: Dataset) -> tuple[int, int]:
-    return int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
+    return whole(ds, "Rows") or 0, whole(ds, "Columns") or 0
 
 
 def _step(ds: Dataset, first: Frame, along: np.ndarray, name: str) -> tuple[float, int]:
     """Distance of neighbouring planes and their number."""
     shared = (ds.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     measures = (shared.get("PixelMeasuresSequence") or [Dataset()])[0]
-    stated = measures.get("SpacingBetweenSlices")
+    stated = abs(number(measures, "SpacingBetweenSlices") or 0.0)
     distinct = np.sort(along)
     gaps = np.diff(distinct)
     gaps = gaps[gaps > 1e-2]
@@ -164,7 +176,7 @@ def _step(ds: Dataset, first: Frame, along: np.ndarray, name: str) -> tuple[floa
             raise NoGeometry(f"{name}: frames of one plane need a SliceThickness", files=[name])
         return float(thickness), 1
     # Slices where no segment occurs have no frame, so that the smallest gap may be several steps.
-    for step in (abs(float(stated)) if stated else 0.0, float(gaps.min())):
+    for step in (stated, float(gaps.min())):
         if step > 0 and np.abs(gaps / step - np.rint(gaps / step)).max() <= _NEAR:
             extent = (distinct[-1] - distinct[0]) / step
             if extent > _MOST_PLANES:

@@ -6,10 +6,12 @@ import re
 from copy import copy
 
 import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from kmed.data.dicom.errors import Damaged
 from kmed.data.dicom.series import Series
 from kmed.results.source_planes import Planes
 
@@ -53,7 +55,7 @@ def plane_images(planes: Planes, series: Series, study: Dataset) -> list[Dataset
         ds.SpacingBetweenSlices = _ds(planes.spacing_mm[0])
         images.append(ds)
     first = images[0]
-    for element in study:
+    for element in _elements(study, series):
         # What is empty in the source may be required not to be; where it may, it is set below.
         if not element.is_empty and (element.tag.group in _PATIENT or element.keyword in _STUDY):
             first.add(copy(element))
@@ -73,6 +75,18 @@ def plane_images(planes: Planes, series: Series, study: Dataset) -> list[Dataset
     value = str(study.get("StudyTime") or "").replace(":", "").strip()
     first.StudyTime = value if re.fullmatch(r"(\d\d){1,3}(\.\d{1,6})?", value) else ""
     return images
+
+
+def _elements(study: Dataset, series: Series) -> list[DataElement]:
+    try:
+        return list(study)
+    except Exception as error:
+        # pydicom's errors of values differ from one VR to the next.
+        name = series.files[0]
+        raise Damaged(
+            f"{name}: its header can't be read ({type(error).__name__}); the file is damaged",
+            files=[name],
+        ) from error
 
 
 def _ds(value: float) -> str:

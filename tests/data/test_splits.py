@@ -125,7 +125,7 @@ def test_saved_and_loaded(tmp_path):
         ({"train": ["9-0"]}, "first '9-0'"),
         ({"train": ["0-0"], "test": ["0-0"]}, "sample '0-0' is in train and again in test"),
         ({"train": ["0-0", "0-0"]}, "sample '0-0' is in train and again in train"),
-        ({"train": ["0-0"], "test": ["0-1"]}, "patient 'p0' is in train and in test"),
+        ({"train": ["0-0"], "test": ["0-1"]}, "one patient is in train .sample '0-0'. and in test"),
     ],
 )
 def test_bad_files(tmp_path, content, message):

@@ -1,7 +1,10 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
+from kmed.data.dicom.errors import Damaged
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.results.plane_images import plane_images
@@ -50,3 +53,11 @@ def test_attributes_that_are_absent_or_malformed(tmp_path):
     first = found[0]
     assert first.PatientName == "" and first.StudyDate == "" and first.StudyID == ""
     assert (first.PatientBirthDate, first.StudyTime, first.PatientSex) == ("19500203", "", "")
+
+
+def test_a_header_that_can_not_be_read(tmp_path):
+    series, _ = images(tmp_path)
+    study = study_of(series)
+    study[0x00100020] = RawDataElement(Tag(0x00100020), "ZZ", 4, b"abcd", 0, False, True)
+    with pytest.raises(Damaged, match="slice-0001.dcm: its header can't be read"):
+        plane_images(source_planes(series), series, study)

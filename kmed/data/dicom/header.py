@@ -17,6 +17,7 @@ from pydicom.uid import UID
 from kmed.data.dicom.errors import Damaged, DicomError
 from kmed.data.dicom.files import LeftOut, Source
 from kmed.data.dicom.frames import Frame, frames_of
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.parsing import Parsed, parsed
 from kmed.data.dicom.raw_values import integer, number, text, words
 
@@ -112,7 +113,8 @@ def read_dataset(
         Damaged: cut off, or it contradicts itself.
         TooLarge: more bytes, elements or nesting than allowed.
     """
-    return _parsed(_source(source), pixels, max_bytes).dataset
+    with hushed():
+        return _parsed(_source(source), pixels, max_bytes).dataset
 
 
 def read_header(source: Source | str | os.PathLike) -> Header:
@@ -128,7 +130,8 @@ def read_header(source: Source | str | os.PathLike) -> Header:
         DicomError: as `read_dataset`; also an image that lacks its UIDs, its size or its pixels.
     """
     source = _source(source)
-    return _header(_parsed(source, False, None), source)
+    with hushed():
+        return _header(_parsed(source, False, None), source)
 
 
 def read_headers(

@@ -17,6 +17,7 @@ from kmed.data.dicom.display import rgb
 from kmed.data.dicom.errors import LocalizerRefused, UnsupportedPixels
 from kmed.data.dicom.frames import frames_of
 from kmed.data.dicom.header import read_dataset
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.pixel_layout import layout_of
 from kmed.data.dicom.pixel_values import frame_values, table_bits
 from kmed.data.dicom.pixels import stored
@@ -129,7 +130,11 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
         DataError: several frames, half a rescale, damaged or compressed pixels that can't be
             decoded.
     """
-    ds = read_dataset(path, pixels=True)
+    with hushed():
+        return _picture(read_dataset(path, pixels=True), path)
+
+
+def _picture(ds: Dataset, path: str | os.PathLike) -> Arrays:
     layout = layout_of(ds, str(path))
     if layout.frames > 1:
         raise UnsupportedPixels(

@@ -11,6 +11,7 @@ from kmed.data.dicom.errors import Damaged
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.header import Header, read_dataset
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.pixel_values import frame_values, narrowed, padding_mask
 from kmed.data.dicom.pixels import stored_values
 from kmed.data.dicom.suv import suv_factor
@@ -58,7 +59,10 @@ class Planes:
         Raises:
             DicomError: pixels that can't be decoded, or whose units are unknown.
         """
-        header, frame = self._headers[index], self._frames[index]
+        with hushed():
+            return self._plane(self._headers[index], self._frames[index], index)
+
+    def _plane(self, header: Header, frame: Frame, index: int) -> np.ndarray:
         number = 0 if frame.tile is not None else frame.index
         if self._source != header.source:
             self._decoded.clear()

@@ -130,13 +130,7 @@ def read_series(
             f"{first.name}: {first.reason}; leave it out",
             files=[one.name for one in chosen.left_out],
         )
-    return _read(
-        one_volume(chosen, volume),
-        decisions,
-        values,
-        padding,
-        [one.name for one in chosen.left_out],
-    )
+    return _read(one_volume(chosen, volume), decisions, values, padding, len(chosen.left_out))
 
 
 def read_volume(
