@@ -121,7 +121,7 @@ app.command(
 app.command(
     "predict",
     epilog="Examples:\n\nkmed predict saved_models/lungs chest.png\n\n"
-    "kmed predict saved_models/liver ct-series --output found --to nifti",
+    "kmed predict saved_models/liver ct-series --output found --to sr",
 )(bundles.predict)
 app.command(
     "generate",

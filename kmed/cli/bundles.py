@@ -116,7 +116,18 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("findings"),
     to: Annotated[
         str | None,
-        typer.Option(help="Masks, translations: nifti, png; auto: NIfTI of volumes, else PNG."),
+        typer.Option(
+            help="Masks, translations: nifti, png; auto: NIfTI of volumes, else PNG. Of DICOM: "
+            "masks seg (Segmentation), masks and boxes sr (Structured Report), translations dicom."
+        ),
+    ] = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="seg, sr: JSON of labels' codes that kmed does not know."),
+    ] = None,
+    resample: Annotated[
+        bool | None,
+        typer.Option("--resample", help="DICOM: of tilted, uneven, incomplete series make a grid."),
     ] = None,
     score: Annotated[
         float | None,
@@ -136,8 +147,9 @@ def predict(
     """
     task = catalog().task_of(bundle)
     options = asked(
-        task.predict, to=to, score=score, pictures=pictures, flips=flips, overlap=overlap
-    )
+        task.predict, to=to, codes=codes, resample=resample, score=score, pictures=pictures,
+        flips=flips, overlap=overlap,
+    )  # fmt: skip
     with progress_bar(task.predict) as bar:
         done = task.predict(bundle, inputs, output=output, **options, **bar, say=typer.echo)
     _tell(done, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import math
 import os
@@ -28,10 +29,18 @@ SHOWN_MEASURES = (
 
 def catalog() -> ModuleType:
     """Import the catalogue, and TensorFlow with it, without the lines that its start prints."""
+    return quietly("kmed.catalog")
+
+
+def quietly(module: str) -> ModuleType:
+    """Import a module, and TensorFlow with it, without the lines that its start prints.
+
+    Args:
+        module: its full name.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet():
-        from kmed import catalog
-    return catalog
+        return importlib.import_module(module)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kmed.cli.console import complain, given
+from kmed.cli.console import complain, given, progress_bar, quietly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +54,24 @@ class Values(StrEnum):
     suv = "suv"
 
 
+class Dates(StrEnum):
+    """What becomes of dates and times."""
+
+    remove = "remove"
+    shift = "shift"
+    keep = "keep"
+
+
+class Retained(StrEnum):
+    """What the profile's options retain."""
+
+    uids = "uids"
+    patient = "patient"
+    device = "device"
+    institution = "institution"
+    safe_private = "safe_private"
+
+
 @app.command(epilog="Examples:\n\nkmed dicom inspect archive\n\nkmed dicom inspect disc.zip --json")
 def inspect(
     sources: Sources,
@@ -67,10 +85,8 @@ def inspect(
     Only headers are read. Each volume that can't be read as it is says why, what was measured and
     which option decides. Files that are no image, or broken, are listed with the reason.
     """
-    from kmed.data.dicom.described import described
-    from kmed.data.dicom.volumes import volumes_of
-
-    content = described(volumes_of(sources), identifiers=identifiers)
+    dicom = quietly("kmed.data.dicom")
+    content = dicom.described(dicom.volumes_of(sources), identifiers=identifiers)
     if as_json:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
         return
@@ -103,15 +119,63 @@ def convert(
     Files are named after folders, not after patients. The exit status is 1 if a volume was
     refused; the others are written all the same.
     """
-    from kmed.data.dicom.convert import to_nifti_files
-
+    dicom = quietly("kmed.data.dicom")
     decisions = given(
         series_uid=series, tilt=str(tilt), spacing=str(spacing), missing=str(missing),
         duplicates=str(duplicates), tolerate_mm=tolerate_mm, values=str(values),
     )  # fmt: skip
-    written, failed = to_nifti_files(sources, output, say=typer.echo, **decisions)
+    written, failed = dicom.to_nifti_files(sources, output, say=typer.echo, **decisions)
     typer.echo(f"{len(written)} files in {output}")
     _fail(failed)
+
+
+@app.command(
+    epilog="Examples:\n\nkmed dicom deidentify study --output public --key study.key\n\n"
+    "kmed dicom deidentify study --output public --key study.key --dates shift --retain patient"
+)
+def deidentify(
+    sources: Sources,
+    output: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
+    key: Annotated[
+        Path,
+        typer.Option(
+            help="Secret file that pseudonyms and shifts of dates come from; made if absent. Keep "
+            "it with the originals.",
+            show_default=False,
+        ),
+    ],
+    dates: Annotated[
+        Dates, typer.Option(help="shift: by a number of days of each patient.")
+    ] = Dates.remove,
+    retain: Annotated[
+        list[Retained] | None, typer.Option(help="May be given again.", show_default=False)
+    ] = None,
+    allow_burned_in: Annotated[
+        bool,
+        typer.Option(
+            "--allow-burned-in", help="Also images that may show text: ultrasound, screen captures."
+        ),
+    ] = False,
+) -> None:
+    """Write copies by DICOM's Basic Application Level Confidentiality Profile (PS3.15).
+
+    UIDs and Patient IDs become pseudonyms of the key, the same in every run. Images in which text
+    may be burned in, reports and private objects are refused and listed; the exit status is then
+    1. Pixels are not looked at. Stopped, the same command goes on.
+    """
+    dicom = quietly("kmed.data.dicom")
+    options = dicom.Options(
+        dates=str(dates),
+        allow_burned_in=allow_burned_in,
+        **{f"retain_{name}": True for name in retain or ()},
+    )
+    with progress_bar(dicom.deidentify) as bar:
+        report = dicom.deidentify(sources, output, key_file=key, options=options, **bar)
+    typer.echo(
+        f"{len(report.written)} files in {output}"
+        + (f", {len(report.kept)} were there" if report.kept else "")
+    )
+    _fail([(one.name, str(one.error).removeprefix(f"{one.name}: ")) for one in report.refused])
 
 
 def _print_tree(content: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ _UNDERSTOOD = """kmed understands
   images/ with masks/ or labels/: PNG, JPEG, TIFF or NIfTI of the same names
   a folder of such images, with NAME_mask or NAME_seg beside NAME, or without masks
   imagesTr/ with labelsTr/, with or without dataset.json (Medical Segmentation Decathlon, nnU-Net)
-  a folder with DICOM files, or one that kmed.data.phantoms wrote
+  a folder, a zip archive or a DICOMDIR of DICOM files, or a folder that kmed.data.phantoms wrote
   one .npz file (MedMNIST), one image, one volume"""
 
 
@@ -50,7 +50,7 @@ def discover(
 
     Returns:
         The samples of the source that fits: `image_folder`, `nifti_pairs`, `decathlon`, `npz`,
-        `dicom_series` or `phantom_source`.
+        `dicom_images`, `dicom_series` or `phantom_source`.
 
     Raises:
         DataError: if no source fits, or several do; the message says what was found.
@@ -75,6 +75,8 @@ def discover(
 def _from_file(path: Path, classes: int | None, patient) -> list[Sample]:
     if path.name == "dataset.json":
         return _from_description(path.parent, classes, patient)
+    if path.suffix.lower() == ".zip" or path.name.upper() == "DICOMDIR":
+        return _dicom(path, None)
     kind = kind_of(path) or dicom_by_content(path)
     if kind == "picture":
         return image_folder(path, classes=classes, patient=patient)
@@ -134,9 +136,9 @@ def _from_images(images: Path, masks: Path | None, classes: int | None, patient)
 
 
 def _dicom(path: Path, masks: Path | None) -> list[Sample]:
-    from kmed.data.dicom.samples import dicom_series  # slow to import, rarely needed
+    from kmed.data.dicom.samples import dicom_images, dicom_series  # slow, rarely needed
 
-    return dicom_series(path, masks=masks)
+    return dicom_images(path) if masks is None else dicom_series(path, masks=masks)
 
 
 def _subfolder(path: Path, names: tuple[str, ...]) -> Path | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from pydicom.sr.codedict import codes
 
+from kmed.data.sample import DataError
 from kmed.results.code_table import ABNORMALITIES, OTHER_SCHEMES, SAME, STRUCTURES, TISSUES
 
 
@@ -138,6 +142,34 @@ def label_codes_of(
     if unused:
         raise ValueError(f"`label_codes` has codes of {unused}; the labels are {names}")
     return {name: label_code(name, label_codes) for name in names}
+
+
+def read_codes(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
+    """Reads codes of labels from a JSON file.
+
+    Args:
+        path: of `{"nidus": ["52988006", "SCT", "Lesion"]}`, with the category's meaning as a
+            fourth text where `label_code` needs one.
+
+    Returns:
+        What `label_code` takes as `label_codes`.
+
+    Raises:
+        DataError: another content.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+    rows = content.items() if isinstance(content, dict) else [("", None)]
+    for name, code in rows:
+        texts = isinstance(code, list) and all(isinstance(text, str) and text for text in code)
+        if not texts or len(code) not in (3, 4):
+            raise DataError(
+                f'{path}: must be {{"LABEL": ["code value", "scheme", "meaning"]}}, a fourth text '
+                f"being the meaning of a category; received {code!r} for {name!r}"
+            )
+    return {name: tuple(code) for name, code in rows}
 
 
 def _known(words: str) -> LabelCode | None:

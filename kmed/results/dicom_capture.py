@@ -11,12 +11,14 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from kmed.data.dicom.header import read_dataset, read_header
+from kmed.data.dicom.hushed import hushed
 from kmed.results.dicom_study import coded, copied, lossy, new_object, reference, require_text, save
 from kmed.results.source_planes import Instance, source_of
 
 SERIES_NUMBER = 303
 
 
+@hushed()
 def write_capture(
     path: str | os.PathLike,
     picture: np.ndarray,
@@ -58,7 +60,9 @@ def write_capture(
         )
     require_text(description=description)
     header, source = read_header(source_of(str(file))), read_dataset(source_of(str(file)))
-    ds = new_object(source, SecondaryCaptureImageStorage, header.modality, now=datetime.now())
+    ds = new_object(
+        source, SecondaryCaptureImageStorage, header.modality or "OT", now=datetime.now()
+    )
     ds.update(lossy([source]))
     burned = str(source.get("BurnedInAnnotation") or "")
     if burned in ("YES", "NO"):

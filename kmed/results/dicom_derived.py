@@ -21,6 +21,7 @@ from pydicom.uid import (
 import kmed
 from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.header import read_dataset
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.series import Series
 from kmed.results.codes import Code
 from kmed.results.dicom_rescale import Rescale, rescale_of
@@ -57,6 +58,7 @@ _TECHNIQUE = {
 }
 
 
+@hushed()
 def write_derived(
     folder: str | os.PathLike,
     array: np.ndarray,
@@ -190,6 +192,10 @@ def _base(
     ds.AcquisitionNumber = None
     if technique:
         ds.update(copied(study, _TECHNIQUE.get(modality, ())))
+        if "InversionTime" in ds and "IR" not in copied(study, ("ScanningSequence",)).get(
+            "ScanningSequence", ""
+        ):
+            del ds.InversionTime  # allowed with inversion recovery only
     return ds
 
 
@@ -233,7 +239,8 @@ def _frames(base: Dataset, stack, planes: Planes, rescale: Rescale, series: Seri
     base.PresentationLUTShape = "IDENTITY"
     # Type 1 here: whoever can't rule out burned-in text has to say YES.
     base.BurnedInAnnotation = base.get("BurnedInAnnotation", "YES")
-    base.FrameIncrementPointer = 0x52009230  # Per-Frame Functional Groups Sequence
+    if len(stack) > 1:
+        base.FrameIncrementPointer = 0x52009230  # Per-Frame Functional Groups Sequence
     base.PatientOrientation = ""
     shared, measures, orientation = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = [decimal(length) for length in planes.spacing_mm[1:]]

@@ -23,9 +23,10 @@ from kmed.data.atomic import replacing
 from kmed.data.dicom.attributes import filled, numbers
 from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.header import Header, read_dataset, read_header
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.pixels import frame_values, stored_values
 from kmed.results.dicom_boxes import ImageBox, corners, require_boxes
-from kmed.results.dicom_study import body_part, inherited, require_text
+from kmed.results.dicom_study import body_part, inherited, require_text, unnamed
 from kmed.results.drawing import color
 from kmed.results.source_planes import source_of
 
@@ -34,6 +35,7 @@ SERIES_NUMBER = 302
 _ADVICE = "draw the boxes and write the picture with write_capture"
 
 
+@hushed()
 def write_presentation(
     path: str | os.PathLike,
     boxes: Iterable[ImageBox],
@@ -84,7 +86,17 @@ def write_presentation(
         groups.setdefault((*key, box.file if image.several else None), []).append(box)
     path, series_uid, written = Path(path), generate_uid(prefix=None), []
     for number, group in enumerate(groups.values(), 1):
-        state = _state(group, images, names, window, series_uid, series_number, number, description)
+        try:
+            state = _state(
+                group, images, names, window, series_uid, series_number, number, description
+            )
+        except (KeyError, TypeError) as error:  # highdicom of classes it has no module table for
+            name = group[0].file
+            raise UnsupportedPixels(
+                f"{name}: is of a SOP class that is retired or private, or has several frames "
+                f"against its class ({images[name].header.sop_class_uid}); {_ADVICE}",
+                files=[name],
+            ) from error
         target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         with replacing(target) as unfinished:
             state.save_as(unfinished, enforce_file_format=True)
@@ -127,7 +139,7 @@ class _Image:
 
     def template(self) -> Dataset:
         """The image as highdicom reads it; functional groups say nothing, for we say all."""
-        ds, header = inherited(self.dataset), self.header
+        ds, header = unnamed(), self.header
         ds.SOPClassUID, ds.SOPInstanceUID = header.sop_class_uid, header.instance_uid
         ds.StudyInstanceUID, ds.SeriesInstanceUID = header.study_uid, header.series_uid
         ds.Modality, ds.Rows, ds.Columns = header.modality, header.rows, header.columns
@@ -209,6 +221,7 @@ def _state(boxes, images, names, window, series_uid, series_number, number, desc
                 presentation_lut_shape=shape
             ),
         )
+    state.update(inherited(first.dataset))
     state.update(body_part(first.dataset))  # highdicom leaves the series' out
     spacing = numbers(first.dataset, "PixelSpacing", 2)
     if spacing and min(spacing) > 0 and spacing[0] != spacing[1]:

@@ -17,10 +17,11 @@ import kmed
 from kmed.data.atomic import replacing
 from kmed.data.dicom.errors import DicomError, NoGeometry
 from kmed.data.dicom.header import Header, read_dataset, read_header
+from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.series import Series
 from kmed.results.codes import LabelCode, label_codes_of
 from kmed.results.dicom_boxes import ImageBox, VolumeBox, require_boxes
-from kmed.results.dicom_study import inherited, require_text
+from kmed.results.dicom_study import inherited, require_text, unnamed
 from kmed.results.source_planes import source_of, source_planes
 from kmed.results.sr_groups import Groups, intensity_codes
 
@@ -37,6 +38,7 @@ _PROCEDURES = {
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
+@hushed()
 def write_sr(
     path: str | os.PathLike,
     source: Series | str | os.PathLike | Sequence[str | os.PathLike],
@@ -129,23 +131,30 @@ def write_sr(
             *(groups.box(box) for box in boxes),
         ],
     )
-    study = inherited(read_dataset(first.source))
     speaks_of = [*headers.values(), *([segmentation] if segmentation else [])]
-    document = sr.Comprehensive3DSR(
-        evidence=[_evidence(study, header) for header in speaks_of],
-        content=report,
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=series_number,
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        manufacturer="kmed",
-        manufacturer_model_name="kmed",
-        software_versions=kmed.__version__,
-        device_serial_number="0",
-        is_complete=True,
-        series_description=description,
-        specific_character_set="ISO_IR 192",
-    )
+    try:
+        document = sr.Comprehensive3DSR(
+            evidence=[_evidence(header) for header in speaks_of],
+            content=report,
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=series_number,
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            manufacturer="kmed",
+            manufacturer_model_name="kmed",
+            software_versions=kmed.__version__,
+            device_serial_number="0",
+            is_complete=True,
+            series_description=description,
+            specific_character_set="ISO_IR 192",
+        )
+    except KeyError as error:  # highdicom of classes it has no module table for
+        raise DicomError(
+            f"{first.source.name}: is of a SOP class that is retired or private "
+            f"({first.sop_class_uid}); a report needs one of the standard's",
+            files=[first.source.name],
+        ) from error
+    document.update(inherited(read_dataset(first.source)))
     path = Path(path)
     with replacing(path) as unfinished:
         document.save_as(unfinished, enforce_file_format=True)
@@ -189,10 +198,9 @@ def _segmentation(path: str | os.PathLike, first: Header) -> Header:
     return header
 
 
-def _evidence(study: Dataset, header: Header) -> Dataset:
-    """An image as highdicom reads it: who, which study, which instance."""
-    ds = Dataset()
-    ds.update(study)
+def _evidence(header: Header) -> Dataset:
+    """An image as highdicom reads it: which study, which instance."""
+    ds = unnamed()
     ds.SOPClassUID, ds.SOPInstanceUID = header.sop_class_uid, header.instance_uid
     ds.StudyInstanceUID, ds.SeriesInstanceUID = header.study_uid, header.series_uid
     ds.Modality = header.modality

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from pydicom import config
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import PersonName, format_number_as_ds, validate_value
@@ -78,8 +79,19 @@ def inherited(source: Dataset) -> Dataset:
     for keyword in _ALWAYS:
         if taken.get(keyword) is None:
             setattr(taken, keyword, "")
+    how = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+    if taken.get("PatientIdentityRemoved") == "YES" and not any(taken.get(one) for one in how):
+        taken.DeidentificationMethod = "Not stated by the source"  # type 1C
     taken.SpecificCharacterSet = "ISO_IR 192"
     return taken
+
+
+def unnamed() -> Dataset:
+    """A patient and a study without values, for highdicom, whose warnings repeat names."""
+    ds = Dataset()
+    for keyword in _ALWAYS:
+        setattr(ds, keyword, "")
+    return ds
 
 
 def copied(source: Dataset, keywords: Iterable[str]) -> Dataset:
@@ -210,16 +222,20 @@ def require_text(**texts: str) -> None:
 
 def _take(taken: Dataset, element) -> None:
     """Adds a copy of an element, if its value is one that its VR allows."""
+    vr = dictionary_VR(element.tag)
     value = _plain(element.VR, element.value)
     values = value if isinstance(value, list) else [value]
-    if element.VR != "SQ":
+    if "SQ" in (vr, element.VR):
+        if vr != element.VR or not value:
+            return
+    elif element.keyword != "StudyInstanceUID":  # which has to be that of the source as it is
         try:
             for one in values:
                 if one not in (None, ""):
-                    validate_value(element.VR, one, config.RAISE)
+                    validate_value(vr, one, config.RAISE)
         except (ValueError, TypeError, AttributeError):
             return
-    taken.add_new(element.tag, element.VR, value)
+    taken.add_new(element.tag, vr, value)
 
 
 def _plain(vr: str, value):
@@ -229,14 +245,14 @@ def _plain(vr: str, value):
         for item in value or ():
             plain = Dataset()
             for element in item:
-                if not element.tag.is_private and element.keyword != "SpecificCharacterSet":
+                if element.keyword and element.keyword != "SpecificCharacterSet":
                     _take(plain, element)
             items.append(plain)
         return Items(items)
     if isinstance(value, PersonName):
         return str(value)
-    if vr in ("DS", "IS", "DA", "TM", "DT") and not isinstance(value, (list, tuple)):
+    if vr in ("DS", "IS", "DA", "TM", "DT") and not isinstance(value, (list, tuple, MultiValue)):
         return "" if value is None else str(value)
-    if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, list)):
+    if isinstance(value, (list, tuple, MultiValue)):
         return [_plain(vr, one) for one in value]
     return value

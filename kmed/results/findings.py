@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from scipy.ndimage import find_objects
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
 
+import kmed
 from kmed.data.atomic import replacing, write_bytes
+from kmed.data.dicom.series import Series
 from kmed.data.nifti import write_nifti
+from kmed.results.dicom_findings import DICOM, write_dicom_findings
 from kmed.results.drawing import color
 from kmed.results.overlay import montage, overlay, save_png
 
-FORMATS = ("auto", "nifti", "png")
+FORMATS = ("auto", "nifti", "png", *DICOM)
 
 
 def write_findings(
@@ -36,6 +39,9 @@ def write_findings(
     like: str | os.PathLike | None = None,
     to: str = "auto",
     window: tuple[float, float] | None = None,
+    series: Series | None = None,
+    label_codes: Mapping[str, Sequence[str]] | None = None,
+    algorithm: tuple[str, str] = ("kmed", kmed.__version__),
 ) -> list[Path]:
     """Writes the label map, NAME_overlay.png and NAME.json of one image.
 
@@ -56,8 +62,12 @@ def write_findings(
         to: "nifti" for NAME.nii.gz (a plane becomes a volume of one slice, 1 mm thick where no
             `like` says otherwise); "png" for NAME.png, a palette picture whose values are the class
             indices (of a volume a folder NAME with slice-0001.png and so on, inferior first);
-            "auto" takes NIfTI for volumes and PNG for planes.
+            "auto" takes NIfTI for volumes and PNG for planes; "seg" for NAME_seg.dcm, a DICOM
+            Segmentation, "sr" for that and NAME_sr.dcm, a report of the quantities.
         window: `(center, width)` of the overlay in the image's units; None adapts to the image.
+        series: the DICOM series that `image` is, for "seg" and "sr".
+        label_codes: codes of names that `kmed.results.codes` doesn't know, for "seg" and "sr".
+        algorithm: name and version of what segmented, for "seg" and "sr".
 
     Returns:
         The paths written: labels, overlay, quantities.
@@ -65,13 +75,26 @@ def write_findings(
     Raises:
         ValueError: for arrays that do not fit each other, a class without a name or a `name` that
             is not a file's.
-        DataError: if `like` has another grid.
+        DataError: if `like` has another grid; "seg" or "sr" without a DICOM series.
     """
     labels, image = np.asarray(labels), np.asarray(image)
     _check(name, labels, image, spacing_mm, label_names, to)
     labels = labels.astype(np.uint8)
     folder = Path(folder)
-    if to == "nifti" or (to == "auto" and labels.ndim == 3):
+    measured = quantities(labels, image, spacing_mm, label_names)
+    if to in DICOM:
+        written = write_dicom_findings(
+            folder,
+            name,
+            labels,
+            series,
+            measures=measured,
+            label_names=label_names,
+            label_codes=label_codes,
+            algorithm=algorithm,
+            report=to == "sr",
+        )
+    elif to == "nifti" or (to == "auto" and labels.ndim == 3):
         written = [write_volume(folder / f"{name}.nii.gz", labels, spacing_mm, affine, like)]
     elif labels.ndim == 2:
         written = [write_bytes(folder / f"{name}.png", _palette_png(labels))]
@@ -91,7 +114,7 @@ def write_findings(
         "name": name,
         "shape": list(labels.shape),
         "spacing_mm": [float(length) for length in spacing_mm],
-        "classes": quantities(labels, image, spacing_mm, label_names),
+        "classes": measured,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return [*written, write_bytes(folder / f"{name}.json", text.encode("utf-8"))]

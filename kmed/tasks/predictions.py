@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kmed.data import DataError, Sample, discover, nifti, pictures
+from kmed.data.dicom.errors import DicomError
+from kmed.data.dicom.samples import dicom_images
 from kmed.data.pairing import files_below
 
 _ALONE = (*pictures.SUFFIXES, *nifti.SUFFIXES)  # files that are a whole image each
+
+_IRREGULAR = ("tilt", "spacing", "missing")  # what may be resampled
 
 
 class Predicted(NamedTuple):
@@ -25,12 +29,16 @@ class Predicted(NamedTuple):
     failed: list[tuple[str, str]]
 
 
-def samples_of(inputs: Iterable[str | Path], failed: list[tuple[str, str]]) -> Iterator[Sample]:
+def samples_of(
+    inputs: Iterable[str | Path], failed: list[tuple[str, str]], *, resample: bool = False
+) -> Iterator[Sample]:
     """Find the images of files, folders of files, and DICOM series.
 
     Args:
         inputs: files and folders.
         failed: gets pairs of an input that cannot be read and the reason.
+        resample: whether DICOM slices that lie on no regular grid (tilt, uneven spacing, missing
+            ones) are sampled anew instead of refused.
 
     Yields:
         The samples of what can be read.
@@ -38,9 +46,15 @@ def samples_of(inputs: Iterable[str | Path], failed: list[tuple[str, str]]) -> I
     for path in inputs:
         try:
             yield from discover(path)
+        except DicomError:
+            # A series is whole or it is nothing, but the others of its folder are read.
+            decisions = dict.fromkeys(_IRREGULAR, "resample" if resample else "refuse")
+            try:
+                yield from dicom_images(path, several="all", left_out=failed, **decisions)
+            except DataError as error:
+                failed.append((str(path), str(error)))
         except DataError as error:
-            # One file that is broken must not keep the others of its folder from being read; a
-            # DICOM series, however, is whole or it is nothing.
+            # One file that is broken must not keep the others of its folder from being read.
             alone = files_below(path, _ALONE) if Path(path).is_dir() else []
             if alone:
                 yield from samples_of(alone, failed)

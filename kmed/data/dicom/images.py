@@ -28,7 +28,7 @@ from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
 
 # Modalities whose series are volumes; of all others each image stands for itself.
-_VOLUMES = ("CT", "MR", "PT")
+VOLUMES = ("CT", "MR", "PT")
 _SUFFIXES = (".dcm", ".dicom")
 
 
@@ -44,7 +44,7 @@ def images_of(headers: Sequence[SliceHeader]) -> list[tuple[SliceHeader, ...]]:
     """
     groups = []
     for group in by_series(list(headers)).values():
-        if group[0].modality.upper() in _VOLUMES:
+        if group[0].modality.upper() in VOLUMES:
             groups.append(tuple(group))
         else:
             groups += [(header,) for header in group]
@@ -85,7 +85,7 @@ def dicom_samples(
             name = _below(path, root)
             name = name[: -len(path.suffix)] if path.suffix.lower() in _SUFFIXES else name
         else:
-            if group[0].modality.upper() not in _VOLUMES:
+            if group[0].modality.upper() not in VOLUMES:
                 raise DataError(
                     f"{path}: a single image of modality {group[0].modality} among volumes; "
                     "a data set holds either pictures or volumes"
@@ -180,8 +180,7 @@ def _whole(group: Sequence[SliceHeader]) -> Volume:
 
 
 def _arrays(series: Callable[[], Series]) -> Arrays:
-    read = series()
-    return Arrays(read.array[..., np.newaxis], None, read.spacing_mm, read.affine)
+    return series().arrays
 
 
 def _below(path: Path, root: Path) -> str:

@@ -12,7 +12,9 @@ from nibabel.orientations import inv_ornt_aff
 
 from kmed.data.dicom.deciding import Decisions, decided
 from kmed.data.dicom.errors import DicomError, NotDicom
+from kmed.data.dicom.images import VOLUMES, dicom_samples
 from kmed.data.dicom.series import Series, listed, one_volume, read_volume, turn_of
+from kmed.data.dicom.slices import slice_header
 from kmed.data.dicom.volumes import Archive, SeriesInfo, Volume, volumes_of
 from kmed.data.masks import class_indices
 from kmed.data.nifti import read_nifti
@@ -56,10 +58,34 @@ def dicom_series(
         DataError: as `read_series`; a missing mask; a series without Patient ID.
         ValueError: an unknown word for a parameter.
     """
+    root = Path(root)
+    archive = volumes_of(root, strict=left_out is None)
+    return _volumes(
+        archive,
+        root,
+        masks=masks,
+        modality=modality,
+        patient=patient,
+        several=several,
+        left_out=left_out,
+        **decisions,
+    )
+
+
+def _volumes(
+    archive: Archive,
+    root: Path,
+    *,
+    masks: str | os.PathLike | None = None,
+    modality: str | None = None,
+    patient: Callable[[Path], str] | None = None,
+    several: str,
+    left_out: list[tuple[str, str]] | None,
+    **decisions,
+) -> list[Sample]:
     if several not in ("refuse", "all"):
         raise ValueError(f'`several` must be "refuse" or "all"; received {several!r}')
-    root, chosen = Path(root), Decisions(**decisions)
-    archive = volumes_of(root, strict=left_out is None)
+    chosen = Decisions(**decisions)
     if left_out is not None:
         left_out += [tuple(one) for one in archive.left_out]
     series = _of_modality(archive, root, modality)
@@ -82,6 +108,37 @@ def dicom_series(
                 raise
             left_out.append((name, str(error)))
     return sorted(samples, key=lambda sample: sample.id)
+
+
+def dicom_images(
+    root: str | os.PathLike,
+    *,
+    several: str = "refuse",
+    left_out: list[tuple[str, str]] | None = None,
+    **decisions,
+) -> list[Sample]:
+    """Lists the volumes below a folder, or its pictures where it holds no CT, MR or PET.
+
+    Args:
+        root: as of `dicom_series`.
+        several: as of `dicom_series`.
+        left_out: as of `dicom_series`.
+        **decisions: as of `dicom_series`.
+
+    Returns:
+        Volumes as of `dicom_series`, or one sample a file as of `dicom_samples`.
+
+    Raises:
+        DataError: as `dicom_series`.
+    """
+    root = Path(root)
+    archive = volumes_of(root, strict=left_out is None)
+    headers = [header for one in archive.series for v in one.volumes for header in v.headers]
+    if any(header.modality.upper() in VOLUMES for header in headers) or not headers:
+        return _volumes(archive, root, several=several, left_out=left_out, **decisions)
+    if left_out is not None:
+        left_out += [tuple(one) for one in archive.left_out]
+    return dicom_samples([(slice_header(one),) for one in dict.fromkeys(headers)], root)
 
 
 def _of_modality(archive: Archive, root: Path, modality: str | None) -> list[SeriesInfo]:
@@ -136,7 +193,7 @@ def _arrays(read: Callable[[], Series], mask: Path | None, grid: Grid) -> Arrays
         stored, _, affine = read_nifti(mask)
         require_same_grid(grid, Grid(mask, affine, stored.shape))
         labels = class_indices(stored, str(mask))
-    return Arrays(series.array[..., None], labels, series.spacing_mm, series.affine)
+    return series.arrays._replace(mask=labels)
 
 
 def _grid(folder: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> Grid:

@@ -25,6 +25,7 @@ from kmed.data.dicom.planes import VALUES, Planes, stacked_planes
 from kmed.data.dicom.resample import AIR_HU, resampled
 from kmed.data.dicom.volumes import SeriesInfo, Volume, volumes_of
 from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS
+from kmed.data.sample import Arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,11 @@ class Series:
     slice_axis: int = 0
     problems: tuple[str, ...] = ()
     resampled: bool = False
+
+    @property
+    def arrays(self) -> Arrays:
+        """What `Sample.read` gives of the series: image `(D, H, W, 1)`, no mask."""
+        return Arrays(self.array[..., np.newaxis], None, self.spacing_mm, self.affine)
 
 
 def read_series(

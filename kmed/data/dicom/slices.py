@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
 from kmed.data.dicom.files import dicom_files
-from kmed.data.dicom.header import Header, read_dataset, read_header
+from kmed.data.dicom.header import Header, read_header
 from kmed.data.sample import DataError
 
 
@@ -72,7 +69,7 @@ def image_headers(source: str | os.PathLike | Iterable[str | os.PathLike]) -> li
     for each in sources:
         if each.member is not None:
             raise DataError(f"{each.path}: a zip archive; unpack it first")
-    headers = [_slice(header) for header in map(read_header, sources) if header.is_image]
+    headers = [slice_header(header) for header in map(read_header, sources) if header.is_image]
     if not headers:
         where = source if named else f"the {len(sources)} files given"
         raise DataError(f"{where}: no DICOM images found; give the folder of a series")
@@ -87,36 +84,15 @@ def by_series(headers: list[SliceHeader]) -> dict[str, list[SliceHeader]]:
     return groups
 
 
-@contextmanager
-def decoding(path: str | os.PathLike) -> Iterator[pydicom.Dataset]:
-    """Opens a file whose pixels are to be decoded; says what is wrong where pydicom can't.
+def slice_header(header: Header) -> SliceHeader:
+    """Gives of a file's header what the geometry of a plain slice needs.
 
     Args:
-        path: of one DICOM file.
+        header: of an image.
 
-    Yields:
-        The data set, to be read and decoded within the block.
-
-    Raises:
-        DataError: the block's own, or for any error of pydicom.
+    Returns:
+        The slice, with a `refusal` where it is none.
     """
-    syntax = "unknown"
-    try:
-        ds = read_dataset(path, pixels=True)
-        syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", syntax)
-        yield ds
-    except DataError:
-        raise
-    except Exception as error:
-        # What pydicom raises differs from codec to codec, and no class of its own covers it.
-        raise DataError(
-            f"{path}: pixels can't be decoded (transfer syntax {syntax}; {type(error).__name__}: "
-            f"{error}); a compressed file may need `pip install python-gdcm` or pylibjpeg, a "
-            "damaged one a new copy"
-        ) from error
-
-
-def _slice(header: Header) -> SliceHeader:
     common = {
         "path": header.source.path,
         "instance_uid": header.instance_uid,

@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from kmed.data import DataError, Sample, annotated
-from kmed.export import Bundle
+from kmed.data.dicom.errors import NotDicom
+from kmed.export import Bundle, bundle_folder
 from kmed.metrics import matched
 from kmed.results import draw_boxes, save_png, write_coco_json, write_detections_csv
+from kmed.results.codes import label_codes_of, read_codes
+from kmed.results.dicom_boxes import image_boxes
+from kmed.results.dicom_presentation import write_presentation
+from kmed.results.dicom_sr import write_sr
 from kmed.tasks.detection.data import truth
 from kmed.tasks.detection.measuring import fitting, measure, shown
 from kmed.tasks.detection.publishing import write_measures
@@ -69,6 +74,8 @@ def predict(
     output: str | Path = "findings",
     score: float | None = None,
     pictures: bool = True,
+    to: str = "auto",
+    codes: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Predicted:
@@ -82,6 +89,10 @@ def predict(
         output: folder for boxes.json (COCO), boxes.csv and a picture of each image.
         score: show boxes from this score on, in place of the scores chosen on the validation part.
         pictures: whether pictures are written.
+        to: auto, or sr: of each DICOM image also NAME_sr.dcm, a Structured Report of its boxes, and
+            if there are any NAME_boxes.dcm, a presentation state that draws them on the image.
+        codes: for sr a JSON file of codes of label names that kmed has none for:
+            `{"nidus": ["52988006", "SCT", "Lesion"]}`.
         progress: called with the number of images done and of all.
         say: told what is being done.
 
@@ -90,15 +101,28 @@ def predict(
 
     Raises:
         FileNotFoundError: if there is no bundle.
-        ValueError: for a score outside of 0 to 1.
+        ValueError: for a score outside of 0 to 1, an unknown format, or for sr a label without a
+            code.
     """
+    if to not in ("auto", "sr"):
+        raise ValueError(f"`to` must be auto or sr; received {to!r}")
     if score is not None and not 0 <= score <= 1:
         raise ValueError(f"`score` must lie between 0 and 1; received {score}")
     bundle = Bundle.load(bundle_path)
     folder, failed, written = Path(output), [], []
     rows = []
+    label_codes = None if codes is None else read_codes(codes)
+    if to == "sr":
+        label_codes_of(bundle.labels, label_codes)  # before hours of work, not after
     samples = list(samples_of(inputs, failed))
-    for row, image in _found(bundle, samples, failed, score, progress):
+    for row, image, sample in _found(bundle, samples, failed, score, progress):
+        if to == "sr":
+            said = {"algorithm": bundle.name, "algorithm_version": bundle_folder(bundle_path).name}
+            try:
+                written += _write_dicom(folder, row, sample, bundle.labels, label_codes, said)
+            except DataError as error:
+                failed.append((sample.id, str(error)))
+                continue
         rows.append(row)
         counts = np.bincount(row["labels"], minlength=len(bundle.labels))
         text = ", ".join(
@@ -158,7 +182,7 @@ def export(
 
 def _found(
     bundle: Bundle, samples: Sequence[Sample], failed: list, score, progress
-) -> Iterator[tuple[dict, np.ndarray]]:
+) -> Iterator[tuple[dict, np.ndarray, Sample]]:
     names: set[str] = set()
     for done, sample in enumerate(samples):
         if progress:
@@ -171,9 +195,36 @@ def _found(
             continue
         found = shown(bundle, bundle.detect(image), score=score)
         name = unused_name(sample.id, names)
-        yield {"name": name, "height": image.shape[0], "width": image.shape[1]} | found, image
+        yield (
+            {"name": name, "height": image.shape[0], "width": image.shape[1]} | found,
+            image,
+            sample,
+        )
     if progress:
         progress(len(samples), len(samples))
+
+
+def _write_dicom(folder: Path, row, sample: Sample, labels, label_codes, said) -> list[Path]:
+    """The report of an image's boxes, and a presentation state that draws them."""
+    if sample.modality is None or sample.series is not None:
+        raise NotDicom(
+            f"{sample.files[0]}: a report of boxes refers to a DICOM image of one frame, which "
+            "this is not; leave out --to sr for boxes as JSON and CSV"
+        )
+    stem = Path(row["name"]).with_suffix("")
+    boxes = image_boxes(sample.files[0], row, labels)
+    written = [
+        write_sr(
+            folder / f"{stem}_sr.dcm",
+            sample.files[:1],
+            boxes=boxes,
+            label_codes=label_codes,
+            **said,
+        )
+    ]
+    if boxes:
+        written += write_presentation(folder / f"{stem}_boxes.dcm", boxes, labels=labels)
+    return written
 
 
 def _resized_truth(bundle: Bundle, sample: Sample) -> list[dict]:

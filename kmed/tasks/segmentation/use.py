@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from kmed.data import DataError, Sample, discover
-from kmed.export import Bundle
+from kmed.export import Bundle, bundle_folder
 from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
+from kmed.results.codes import label_codes_of, read_codes
+from kmed.results.dicom_findings import DICOM
+from kmed.results.findings import FORMATS
 from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality
 from kmed.tasks.predictions import Predicted, samples_of, unused_name
@@ -72,6 +75,8 @@ def predict(
     to: str = "auto",
     flips: bool = False,
     overlap: float = 0.5,
+    resample: bool = False,
+    codes: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Predicted:
     """Segment files, folders of files, or DICOM series; what can't be read is left out and named.
@@ -80,9 +85,13 @@ def predict(
         bundle_path: saved_models/NAME or saved_models/NAME/VERSION.
         inputs: files and folders.
         output: folder for masks, overlays and measures.
-        to: nifti, png, or auto (NIfTI for volumes, PNG for images).
+        to: nifti, png, auto (NIfTI for volumes, PNG for images), seg (of DICOM series a DICOM
+            Segmentation) or sr (that and a DICOM Structured Report of the measures).
         flips: average over mirrored inputs.
         overlap: of the sliding window.
+        resample: sample DICOM slices anew that lie on no regular grid, instead of refusing them.
+        codes: for seg and sr a JSON file of codes of label names that kmed has none for:
+            `{"nidus": ["52988006", "SCT", "Lesion"]}`.
         say: told what is being done.
 
     Returns:
@@ -90,14 +99,21 @@ def predict(
 
     Raises:
         FileNotFoundError: if there is no bundle.
+        ValueError: an unknown format, or for seg and sr a label without a code.
     """
+    if to not in FORMATS:
+        raise ValueError(f"`to` must be one of {', '.join(FORMATS)}; received {to!r}")
     bundle = Bundle.load(bundle_path)
+    label_codes = None if codes is None else read_codes(codes)
+    if to in DICOM:
+        label_codes_of(bundle.labels[1:], label_codes)  # before hours of work, not after
     segment = WholeCase(bundle, overlap=overlap, flips=flips)
     written, failed, names = [], [], set()
-    for sample in samples_of(inputs, failed):
+    for sample in samples_of(inputs, failed, resample=resample):
         try:
             check_modality(sample, bundle.preprocessor.name)
-            arrays = sample.read()
+            series = sample.series() if to in DICOM and sample.series else None
+            arrays = sample.read() if series is None else series.arrays
             found = segment(arrays.image, arrays.spacing_mm)
             source = sample.files[0]
             files = write_findings(
@@ -111,6 +127,9 @@ def predict(
                 label_names=bundle.labels,
                 window=bundle.metadata.get("window_hu"),
                 to=to,
+                series=series,
+                label_codes=label_codes,
+                algorithm=(bundle.name, bundle_folder(bundle_path).name),
             )
         except DataError as error:
             failed.append((sample.id, str(error)))

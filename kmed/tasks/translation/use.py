@@ -9,9 +9,10 @@ import numpy as np
 
 from kmed.data import DataError, Sample, Split, fingerprint
 from kmed.data.translation_pairs import translation_source
-from kmed.export import Bundle
+from kmed.export import Bundle, bundle_folder
 from kmed.layers import ResizeTo
 from kmed.results import save_png
+from kmed.results.dicom_derived import write_derived
 from kmed.results.findings import write_volume
 from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality
@@ -100,6 +101,7 @@ def predict(
     output: str | Path = "findings",
     to: str = "auto",
     overlap: float = 0.5,
+    resample: bool = False,
     say: Callable[[str], None] = print,
 ) -> Predicted:
     """Translate files, folders of files, or DICOM series; what can't be read is left out and named.
@@ -109,8 +111,10 @@ def predict(
         inputs: files and folders.
         output: folder for the translated images.
         to: nifti (float32 in raw units, on the grid of the source), png (8 bits over the learnt
-            range), or auto (NIfTI for volumes, PNG for pictures).
+            range), auto (NIfTI for volumes, PNG for pictures), or dicom (of DICOM series a derived
+            series of images in the same study and place).
         overlap: of a sliding window.
+        resample: sample DICOM slices anew that lie on no regular grid, instead of refusing them.
         say: told what is being done.
 
     Returns:
@@ -120,15 +124,16 @@ def predict(
         FileNotFoundError: if there is no bundle.
         ValueError: for an unknown format.
     """
-    if to not in ("auto", "nifti", "png"):
-        raise ValueError(f"`to` must be nifti, png or auto; received {to!r}")
+    if to not in ("auto", "nifti", "png", "dicom"):
+        raise ValueError(f"`to` must be nifti, png, dicom or auto; received {to!r}")
     bundle = Bundle.load(bundle_path)
     translate, target = WholeVolume(bundle, overlap=overlap), bundle.metadata["target"]
     written, failed, names = [], [], set()
-    for sample in samples_of(inputs, failed):
+    for sample in samples_of(inputs, failed, resample=resample):
         try:
             check_modality(sample, bundle.preprocessor.name)
-            arrays = sample.read()
+            series = sample.series() if to == "dicom" and sample.series else None
+            arrays = sample.read() if series is None else series.arrays
             if arrays.image.shape[-1] != bundle.channels:
                 raise DataError(
                     f"{sample.files[0]}: has {arrays.image.shape[-1]} channels; the bundle takes "
@@ -136,7 +141,11 @@ def predict(
                 )
             image = translate(arrays.image)
             name = unused_name(f"{sample.id}-{target}", names)
-            files = _write(Path(output), name, image, arrays, sample, bundle, to)
+            if to == "dicom":
+                version = bundle_folder(bundle_path).name
+                files = _write_derived(Path(output) / name, image, series, sample, bundle, version)
+            else:
+                files = _write(Path(output), name, image, arrays, sample, bundle, to)
         except DataError as error:
             failed.append((sample.id, str(error)))
             continue
@@ -192,6 +201,25 @@ def export(
         what="PSNR against Keras in dB",
         check=None if check is None else lambda bundle: list(samples_of([check], [])),
         say=say,
+    )
+
+
+def _write_derived(folder, image, series, sample, bundle, version) -> list[Path]:
+    """Write a translated volume as images of the source's study."""
+    if series is None or image.shape[-1] != 1:
+        raise DataError(
+            f"{sample.files[0]}: --to dicom needs a DICOM series of slices and one channel; "
+            "--to nifti or png write other images"
+        )
+    target = bundle.metadata["target"]
+    return write_derived(
+        folder,
+        image[..., 0],
+        series,
+        description=f"{bundle.metadata['source']} to {target}, synthetic"[:64],
+        modality={"ct": "CT", "cbct": "CT", "pet": "PT"}.get(target.lower(), "MR"),
+        algorithm=bundle.name,
+        algorithm_version=version,
     )
 
 
