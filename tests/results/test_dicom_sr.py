@@ -80,9 +80,9 @@ def test_measures_of_segments_come_back(tmp_path, kind):
     assert [g.tracking_identifier for g in (liver, kidney, lesion)] == NAMES[1:]
     assert liver.finding_type.value == "10200004"
     assert kidney.finding_sites[0].laterality.meaning == "Left"
-    reference = liver.referenced_segmentation_frame if False else liver.roi
-    assert reference.referenced_sop_instance_uid == pydicom.dcmread(seg).SOPInstanceUID
-    assert reference.referenced_segment_number == 1
+    reference = liver.referenced_segment[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == pydicom.dcmread(seg).SOPInstanceUID
+    assert reference.ReferencedSegmentNumber == 1
     expected = measures["liver"]
     assert numbers(liver) == {
         "Volume": (expected["volume_ml"], "ml", None),
@@ -118,10 +118,10 @@ def test_boxes_come_back(tmp_path, kind):
     # Cut off at row 12, the image's last edge.
     np.testing.assert_array_equal(flat.roi.value, [[2, 3.5], [9, 3.5], [9, 12], [2, 12], [2, 3.5]])
     image = pydicom.dcmread(series.files[3])
-    source_image = flat.roi.source_image
-    assert source_image.referenced_sop_instance_uid == image.SOPInstanceUID
+    reference = flat.roi.ContentSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == image.SOPInstanceUID
     if kind == "enhanced":
-        assert source_image.referenced_frame_numbers == [frames[3] + 1]
+        assert reference.ReferencedFrameNumber == frames[3] + 1
     assert numbers(flat) == {"Certainty of Finding": (50, "%", None)}
     outlines = solid.roi.graphic_data
     assert len(outlines) == 3  # slices 1, 2 and 3

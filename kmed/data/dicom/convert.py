@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from kmed.data.atomic import replacing
 from kmed.data.dicom.errors import DicomError
+from kmed.data.dicom.files import Source
 from kmed.data.dicom.series import read_volume
 from kmed.data.dicom.volumes import SeriesInfo, volumes_of
 from kmed.data.nifti import write_nifti
@@ -72,16 +73,21 @@ def to_nifti_files(
 
 def _names(series: list[SeriesInfo]) -> dict[str, SeriesInfo]:
     """File names without suffix: folders, then numbers where several series share one."""
-    parents = [
-        PurePath(os.path.abspath(one.volumes[0].headers[0].source.name)).parent for one in series
-    ]
+    parents = [_parent(one.volumes[0].headers[0].source) for one in series]
     shared = PurePath(os.path.commonpath(parents))
     names: dict[str, SeriesInfo] = {}
     for parent, one in zip(parents, series, strict=True):
         stem = "_".join(parent.relative_to(shared).parts) or shared.name or "series"
-        stem = stem.replace("!", "_")  # of a zip archive
         number, name = 2, stem
         while name in names:
             name, number = f"{stem}-series{number}", number + 1
         names[name] = one
     return names
+
+
+def _parent(source: Source) -> PurePath:
+    """The folder of a file; of a member of a zip archive that within the archive's own."""
+    path = PurePath(os.path.abspath(source.path))
+    if source.member is None:
+        return path.parent
+    return path.parent / path.stem / PurePath(source.member).parent

@@ -100,6 +100,11 @@ def regular_step(along: np.ndarray) -> float:
     return float(max(gaps.min(), np.median(gaps) / 4))
 
 
+def usual_gap(gaps: np.ndarray) -> float:
+    """The median of distances; of an even number the lower one, which is no mean of two kinds."""
+    return float(np.quantile(gaps, 0.5, method="lower"))
+
+
 def longest_block(along: np.ndarray) -> slice:
     """Finds the longest run of slices at even distances.
 
@@ -112,7 +117,7 @@ def longest_block(along: np.ndarray) -> slice:
     gaps = np.diff(along)
     if not len(gaps):
         return slice(0, len(along))
-    step = float(np.median(gaps))
+    step = usual_gap(gaps)
     best, start = slice(0, 1), 0
     for index in range(len(gaps) + 1):
         if index == len(gaps) or abs(gaps[index] - step) > 2 * UNEVEN * step:
@@ -143,7 +148,7 @@ def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
             files=names[nearest : nearest + 2],
             figures={"distance_mm": float(gaps[nearest]), "slices": len(names)},
         )
-    gap = float(np.median(gaps))
+    gap = usual_gap(gaps)
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
     tilt = math.degrees(math.acos(min(1.0, float(step @ normal) / float(np.linalg.norm(step)))))
     uneven = _unevenness(names, along, gaps, gap, tolerate_mm)
@@ -190,7 +195,8 @@ def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
         f"{gap:.3f} mm apart"
     )
     whole = np.rint(gaps / gap)
-    if (np.abs(gaps - whole * gap) <= np.maximum(2 * allowed, UNEVEN * gaps)).all():
+    multiples = np.abs(gaps - whole * gap) <= np.maximum(2 * allowed, UNEVEN * gaps)
+    if multiples.all() and whole.min() >= 1:
         absent = int((whole - 1).clip(0).sum())
         if absent:
             return SlicesMissing(

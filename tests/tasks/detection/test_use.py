@@ -1,9 +1,12 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from kmed.data.dicom.writer import StudyHeader, write_series
+from kmed.export import Bundle
 from kmed.tasks.detection import evaluate, export, predict
 
 
@@ -56,6 +59,35 @@ def test_every_box_from_a_score_on(trained, shapes, tmp_path):
     assert counts[0] > counts[1]
     with pytest.raises(ValueError, match="`score` must lie between 0 and 1; received 2"):
         predict(run.bundle_path, [image], score=2)
+
+
+def test_reports_of_dicom_images(trained, shapes, tmp_path):
+    run, _, _ = trained
+    study = StudyHeader(patient_id="p", patient_name="A^B", entropy=("p",), date="20250101")
+    pixels = np.asarray(Image.open(shapes / "images" / "p001.png").convert("L"))
+    (file,) = write_series(
+        tmp_path / "in", pixels[None].astype(int), np.eye(4)[:, [2, 1, 0, 3]], study,
+        modality="MR", name="x", number=1,
+    )  # fmt: skip
+    ds = pydicom.dcmread(file)
+    ds.Modality, ds.SOPClassUID = "OT", pydicom.uid.SecondaryCaptureImageStorage
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.save_as(file)
+    codes = tmp_path / "codes.json"
+    names = Bundle.load(run.bundle_path).labels
+    codes.write_text(json.dumps({name: ["52988006", "SCT", "Lesion"] for name in names}))
+    options = {"to": "sr", "codes": codes, "score": 0.02, "say": str}
+    done = predict(run.bundle_path, [tmp_path / "in"], output=tmp_path / "out", **options)
+    assert not done.failed
+    assert {path.suffix for path in done.written} == {".dcm", ".json", ".csv", ".png"}
+    report = pydicom.dcmread(tmp_path / "out" / "slice-0001_sr.dcm")
+    assert report.Modality == "SR" and report.StudyInstanceUID == ds.StudyInstanceUID
+    assert pydicom.dcmread(tmp_path / "out" / "slice-0001_boxes.dcm").Modality == "PR"
+    picture = [shapes / "images" / "p001.png"]
+    done = predict(run.bundle_path, picture, output=tmp_path / "out", **options)
+    assert "refers to a DICOM image" in done.failed[0][1]
+    with pytest.raises(ValueError, match="label_codes"):
+        predict(run.bundle_path, picture, to="sr", say=str)
 
 
 def test_further_formats(trained, shapes):

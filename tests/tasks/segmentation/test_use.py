@@ -3,11 +3,14 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from kmed.data import DataError
+from kmed.data.dicom import read_series
 from kmed.data.phantoms import phantoms
+from kmed.results.dicom_seg_reading import read_seg
 from kmed.tasks.segmentation.use import evaluate, export, predict
 
 SHIPPED = Path(__file__).resolve().parents[3] / "saved_models" / "phantom_unet"
@@ -63,6 +66,55 @@ def test_prediction_of_a_dicom_series_lies_where_the_series_does(trained, tmp_pa
     refused = predict(trained[0].bundle_path, [series], output=tmp_path / "out", say=str)
     assert refused.written == []
     assert "is of modality CT" in refused.failed[0][1]
+
+
+def _sheared(series: Path, mm_per_slice: float) -> None:
+    """Moves each slice against the next, as a tilted gantry does."""
+    for file in series.glob("*.dcm"):
+        ds = pydicom.dcmread(file)
+        x, y, z = map(float, ds.ImagePositionPatient)
+        ds.ImagePositionPatient = [x, y + mm_per_slice * z / 5, z]
+        ds.save_as(file)
+
+
+def test_dicom_series_as_segmentation_and_report(tmp_path):
+    root = phantoms(tmp_path / "phantoms", patients=2, shape=(8, 40, 36), modalities=("ct",))
+    _sheared(root / "patient-0002" / "ct", 1.5)
+    (root / "patient-0001" / "ct" / "IM1").write_bytes(b"no DICOM")
+    series = [root / f"patient-000{number}" / "ct" for number in (1, 2)]
+    done = predict(SHIPPED, series, output=tmp_path / "out", to="sr", say=str)
+    assert {path.name for path in done.written} == {
+        *("ct_seg.dcm", "ct_sr.dcm", "ct_overlay.png", "ct.json")
+    }
+    (_, broken), (_, tilted) = done.failed
+    assert "not a DICOM file" in broken and "sheared by" in tilted
+    measures = json.loads((tmp_path / "out" / "ct.json").read_text())["classes"]
+    labels = read_seg(
+        tmp_path / "out" / "ct_seg.dcm", read_series(series[0].glob("*.dcm"))
+    ).labels()
+    assert {name: int((labels == one["index"]).sum()) for name, one in measures.items()} == {
+        name: one["voxels"] for name, one in measures.items()
+    }
+    report = pydicom.dcmread(tmp_path / "out" / "ct_sr.dcm")
+    assert report.SOPClassUID.name == "Comprehensive 3D SR Storage"
+    again = predict(SHIPPED, series[1:], output=tmp_path / "out2", to="seg", resample=True, say=str)
+    assert not again.failed and (tmp_path / "out2" / "ct_seg.dcm").is_file()
+
+
+def test_segmentation_objects_need_a_series_and_codes(trained, pictures, tmp_path):
+    run, *_ = trained
+    image = pictures / "images" / "p00.png"
+    with pytest.raises(ValueError, match="`to` must be one of auto, nifti, png, seg, sr"):
+        predict(run.bundle_path, [image], to="dicom", say=str)
+    with pytest.raises(ValueError, match="disc.*label_codes"):
+        predict(run.bundle_path, [image], to="seg", say=str)
+    codes = tmp_path / "codes.json"
+    codes.write_text('{"disc": ["52988006", "SCT", "Lesion"]}')
+    done = predict(run.bundle_path, [image], to="seg", codes=codes, output=tmp_path, say=str)
+    assert not done.written and "refers to a DICOM series" in done.failed[0][1]
+    codes.write_text('{"disc": "Lesion"}')
+    with pytest.raises(DataError, match=r"codes\.json: must be"):
+        predict(run.bundle_path, [image], to="seg", codes=codes, say=str)
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(trained, pictures, tmp_path):

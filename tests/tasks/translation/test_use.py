@@ -2,9 +2,12 @@ import json
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from kmed.data import phantoms
+from kmed.data.dicom import read_series
 from kmed.tasks.translation import evaluate, export, predict
 
 
@@ -49,6 +52,22 @@ def test_pictures(trained, tmp_path):
     Image.fromarray(np.zeros((20, 28, 3), "uint8")).save(tmp_path / "rgb.png")
     done = predict(run.bundle_path, [tmp_path / "rgb.png"], output=tmp_path, say=str)
     assert not done.written and "channels" in done.failed[0][1]
+
+
+def test_a_dicom_series_becomes_a_derived_one_of_its_study(trained, tmp_path):
+    run, *_ = trained
+    source = phantoms(tmp_path / "in", patients=1, shape=(4, 24, 20), modalities=("t1",))
+    source = source / "patient-0001" / "t1"
+    done = predict(run.bundle_path, [source], output=tmp_path / "found", to="dicom", say=str)
+    assert not done.failed and len(done.written) == 4
+    one, other = read_series(source), read_series(tmp_path / "found" / "t1-t2")
+    np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
+    assert one.study_uid == other.study_uid and one.series_uid != other.series_uid
+    assert other.modality == "MR"
+    assert list(pydicom.dcmread(done.written[0]).ImageType[:2]) == ["DERIVED", "SECONDARY"]
+    Image.fromarray(np.full((20, 28), 90, "uint8")).save(tmp_path / "a.png")
+    done = predict(run.bundle_path, [tmp_path / "a.png"], output=tmp_path, to="dicom", say=str)
+    assert "needs a DICOM series" in done.failed[0][1]
 
 
 def test_a_smaller_file_and_what_it_loses(trained, brains):
