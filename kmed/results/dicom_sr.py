@@ -95,13 +95,13 @@ def write_sr(
     series = source if isinstance(source, Series) else None
     headers = _headers(source, boxes)
     first = next(iter(headers.values()))
-    segmentation = None if seg is None else _segmentation(seg, first)
+    segmentation = [] if seg is None else [_segmentation(seg, first)]
     groups = Groups(
         headers=headers,
         coded=coded,
         algorithm=sr.AlgorithmIdentification(name=algorithm, version=algorithm_version),
         series=series,
-        segmentation=segmentation,
+        segmentation=read_dataset(segmentation[0].source) if segmentation else None,
     )
     if any(np.isscalar(values.get("mean_intensity")) for values in measures.values()):
         groups.intensity = intensity_codes(intensity, first.modality)
@@ -131,7 +131,7 @@ def write_sr(
             *(groups.box(box) for box in boxes),
         ],
     )
-    speaks_of = [*headers.values(), *([segmentation] if segmentation else [])]
+    speaks_of = [*headers.values(), *segmentation]
     try:
         document = sr.Comprehensive3DSR(
             evidence=[_evidence(header) for header in speaks_of],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from highdicom import sr
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as ConceptCode
 from pydicom.uid import generate_uid
@@ -67,7 +68,7 @@ class Groups:
         algorithm: what measured.
         series: the series, where the images are one.
         planes: of the series, where boxes lie in its volume.
-        segmentation: header of the DICOM Segmentation, if there is one.
+        segmentation: the DICOM Segmentation without pixels, if there is one.
         intensity: quantity and unit of mean intensities, if there are any.
     """
 
@@ -76,7 +77,7 @@ class Groups:
     algorithm: sr.AlgorithmIdentification
     series: Series | None = None
     planes: Planes | None = None
-    segmentation: Header | None = None
+    segmentation: Dataset | None = None
     intensity: tuple[ConceptCode, ConceptCode] | None = None
 
     def segment(self, name: str, values: Mapping[str, Any]) -> sr.Template:
@@ -94,20 +95,22 @@ class Groups:
         """
         settings = self._settings(name) | {"measurements": self._measurements(name, values)}
         if self.segmentation is None or values.get("voxels") == 0:
-            images = [_image(sr.SourceImageForMeasurementGroup, one) for one in self._instances()]
-            return sr.MeasurementsAndQualitativeEvaluations(**settings, source_images=images)
+            return sr.MeasurementsAndQualitativeEvaluations(
+                **settings, source_images=self._images()
+            )
         index = values.get("index")
         if not isinstance(index, (int, np.integer)) or index < 1:
             raise ValueError(
                 f"`measures` of {name!r} need `index`, the number of the segment, from 1 on; "
                 f"received {index!r}"
             )
-        segment = sr.ReferencedSegment(
-            sop_class_uid=self.segmentation.sop_class_uid,
-            sop_instance_uid=self.segmentation.instance_uid,
-            segment_number=int(index),
-            source_images=[_image(sr.SourceImageForSegmentation, one) for one in self._instances()],
-        )
+        try:
+            segment = sr.ReferencedSegment.from_segmentation(self.segmentation, int(index))
+        except ValueError as error:
+            raise ValueError(
+                f"`measures` of {name!r} speak of segment {index}, in which the segmentation has "
+                "no frame; give the one that was measured"
+            ) from error
         return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             **settings, referenced_segment=segment
         )
@@ -163,9 +166,12 @@ class Groups:
             **settings, referenced_volume_surface=surface
         )
 
-    def _instances(self) -> list[Instance]:
+    def _images(self) -> list[sr.SourceImageForMeasurementGroup] | None:
+        """All images, where no segmentation refers to them: in a long series there are many."""
+        if self.segmentation is not None:
+            return None
         return [
-            Instance(sop_class_uid=header.sop_class_uid, instance_uid=header.instance_uid)
+            sr.SourceImageForMeasurementGroup(header.sop_class_uid, header.instance_uid)
             for header in self.headers.values()
         ]
 

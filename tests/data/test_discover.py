@@ -1,9 +1,11 @@
 import json
 import os
 import shutil
+import zipfile
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -102,6 +104,26 @@ def test_phantoms_and_dicom(tmp_path):
     for path in list(series.iterdir()):
         path.rename(path.with_suffix(""))
     assert discover(series)[0].read().image.shape == (8, 16, 16, 1)
+    with zipfile.ZipFile(tmp_path / "disc.zip", "w") as archive:
+        for path in series.iterdir():
+            archive.write(path, f"IMAGES/{path.name}")
+    [sample] = discover(tmp_path / "disc.zip")
+    assert sample.read().image.shape == (8, 16, 16, 1) and sample.files == (
+        str(tmp_path / "disc.zip"),
+    )
+
+
+def test_dicom_pictures(tmp_path):
+    series = phantoms(tmp_path / "p", patients=1, shape=(8, 16, 16), modalities=("ct",))
+    series = series / "patient-0001" / "ct"
+    for path in series.iterdir():
+        ds = pydicom.dcmread(path)
+        ds.Modality = "DX"
+        ds.save_as(path)
+    samples = discover(series)
+    assert [sample.id for sample in samples] == sorted(path.stem for path in series.iterdir())
+    assert {sample.read().image.shape for sample in samples} == {(16, 16, 1)}
+    assert {sample.modality for sample in samples} == {"DX"} and samples[0].series is None
 
 
 def test_nothing_to_read(tmp_path):

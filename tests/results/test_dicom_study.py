@@ -40,8 +40,12 @@ def test_invalid_values_and_private_attributes_are_left_out():
 
 @pytest.mark.parametrize(
     ("said", "laterality"),
-    [({}, ""), ({"BodyPartExamined": "KNEE", "Laterality": "L"}, "L"), ({"BodyPartExamined": "HEAD"}, None)],
-)  # fmt: skip
+    [
+        ({}, ""),
+        ({"BodyPartExamined": "KNEE", "Laterality": "L"}, "L"),
+        ({"BodyPartExamined": "HEAD"}, None),
+    ],
+)
 def test_a_side_where_there_may_be_one(said, laterality):
     source = Dataset()
     for keyword, value in said.items():

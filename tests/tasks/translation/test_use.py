@@ -56,10 +56,10 @@ def test_pictures(trained, tmp_path):
 
 def test_a_dicom_series_becomes_a_derived_one_of_its_study(trained, tmp_path):
     run, *_ = trained
-    source = phantoms(tmp_path / "in", patients=1, shape=(4, 24, 20), modalities=("t1",))
+    source = phantoms(tmp_path / "in", patients=1, shape=(8, 24, 20), modalities=("t1",))
     source = source / "patient-0001" / "t1"
     done = predict(run.bundle_path, [source], output=tmp_path / "found", to="dicom", say=str)
-    assert not done.failed and len(done.written) == 4
+    assert not done.failed and len(done.written) == 8
     one, other = read_series(source), read_series(tmp_path / "found" / "t1-t2")
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
     assert one.study_uid == other.study_uid and one.series_uid != other.series_uid
