@@ -61,8 +61,9 @@ DISTRIBUTIONS = {
     "gdcm": "python_gdcm",
     "sklearn": "scikit_learn",
 }
-# Not imported by kmed itself: the curves that a training writes are looked at with it.
-RUN_BY_HAND = {"tensorboard"}
+# Not imported by kmed itself: the curves that a training writes are looked at with the first, and
+# pydicom decodes pixels with the others where they are installed.
+RUN_BY_HAND = {"tensorboard", "pyjpegls", "pylibjpeg"}
 
 
 def _relative(path: Path) -> str:

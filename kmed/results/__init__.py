@@ -11,6 +11,13 @@ from kmed.results.classification_curves import (
 from kmed.results.curves import training_curves
 from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.detection_files import write_coco_json, write_detections_csv
+from kmed.results.dicom_boxes import ImageBox, VolumeBox
+from kmed.results.dicom_capture import write_capture
+from kmed.results.dicom_derived import write_derived
+from kmed.results.dicom_presentation import write_presentation
+from kmed.results.dicom_seg import write_seg
+from kmed.results.dicom_seg_reading import read_seg
+from kmed.results.dicom_sr import write_sr
 from kmed.results.embedding_map import embedding_figure, embedding_map
 from kmed.results.findings import longest_extent_mm, quantities, write_findings, write_volume
 from kmed.results.heatmap import heatmap, heatmap_montage
@@ -24,6 +31,8 @@ from kmed.results.worst_boxes import worst_cases, worst_sheet
 
 __all__ = [
     "Hit",
+    "ImageBox",
+    "VolumeBox",
     "box_sheet",
     "choose_slices",
     "confusion_figure",
@@ -46,15 +55,21 @@ __all__ = [
     "reliability_figure",
     "risk_coverage_figure",
     "roc_figure",
+    "read_seg",
     "save_png",
     "slerp",
     "training_curves",
     "translation_sheet",
     "worst_cases",
     "worst_sheet",
+    "write_capture",
     "write_coco_json",
+    "write_derived",
     "write_detections_csv",
     "write_findings",
+    "write_presentation",
     "write_report",
+    "write_seg",
+    "write_sr",
     "write_volume",
 ]
