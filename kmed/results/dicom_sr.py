@@ -35,7 +35,7 @@ _PROCEDURES = {
     "CR": codes.LN.XRUnspecifiedBodyRegion,
     "DX": codes.LN.XRUnspecifiedBodyRegion,
 }
-_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 @hushed()
@@ -192,7 +192,7 @@ def _require_study(header: Header, first: Header) -> None:
 
 def _segmentation(path: str | os.PathLike, first: Header) -> Header:
     header = read_header(source_of(str(path)))
-    if header.sop_class_uid not in _SEGMENTATIONS:
+    if header.sop_class_uid != _SEGMENTATION:
         raise DicomError(f"{path}: is no DICOM Segmentation", files=[path])
     _require_study(header, first)
     return header

@@ -104,13 +104,20 @@ class Groups:
                 f"`measures` of {name!r} need `index`, the number of the segment, from 1 on; "
                 f"received {index!r}"
             )
-        try:
-            segment = sr.ReferencedSegment.from_segmentation(self.segmentation, int(index))
-        except ValueError as error:
+        images = _images_of_segment(self.segmentation, int(index))
+        if images is None:
             raise ValueError(
                 f"`measures` of {name!r} speak of segment {index}, in which the segmentation has "
                 "no frame; give the one that was measured"
-            ) from error
+            )
+        series = self.segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID
+        segment = sr.ReferencedSegment(
+            sop_class_uid=self.segmentation.SOPClassUID,
+            sop_instance_uid=self.segmentation.SOPInstanceUID,
+            segment_number=int(index),
+            source_images=[_image(sr.SourceImageForSegmentation, one) for one in images] or None,
+            source_series=None if images else sr.SourceSeriesForSegmentation(series),
+        )
         return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             **settings, referenced_segment=segment
         )
@@ -218,6 +225,29 @@ class Groups:
                 raise ValueError(f"{quantity.meaning} of {name!r} must be finite; received {value}")
             measurements.append(sr.Measurement(quantity, float(value), unit, derivation=derivation))
         return measurements
+
+
+def _images_of_segment(segmentation: Dataset, number: int) -> list[Instance] | None:
+    """Source images of a segment's frames, as far as frames have one; None without a frame.
+
+    Of a segmentation with one segment its number may stand in the shared group, where highdicom's
+    own look-up does not find it.
+    """
+    shared, found, images = segmentation.SharedFunctionalGroupsSequence[0], False, {}
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        holder = group if "SegmentIdentificationSequence" in group else shared
+        if holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber != number:
+            continue
+        found = True
+        for derivation in group.get("DerivationImageSequence") or ():
+            for item in derivation.SourceImageSequence:
+                frame = item.get("ReferencedFrameNumber")
+                images[item.ReferencedSOPInstanceUID, frame] = Instance(
+                    sop_class_uid=item.ReferencedSOPClassUID,
+                    instance_uid=item.ReferencedSOPInstanceUID,
+                    frame=None if frame is None else int(frame),
+                )
+    return list(images.values()) if found else None
 
 
 def _image(kind, instance: Instance):

@@ -136,6 +136,21 @@ def test_boxes_come_back(tmp_path, kind):
     assert not shutil.which("dciodvfy") or errors(file) == []
 
 
+def test_a_segmentation_of_one_segment(tmp_path):
+    series = source(tmp_path)
+    labels = np.minimum(labels_of(series), 1)
+    labels[4] = 0
+    seg = write_seg(tmp_path / "seg.dcm", labels, series, label_names=NAMES[:2])
+    measures = {"liver": {"index": 1, "volume_ml": 0.108, "voxels": 32}}
+    file = write_sr(tmp_path / "sr.dcm", series, measures=measures, seg=seg)
+    (group,) = highdicom.sr.srread(file).content.get_volumetric_roi_measurement_groups()
+    _, *images = group.referenced_segment
+    uids = {image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for image in images}
+    assert uids == {pydicom.dcmread(series.files[k]).SOPInstanceUID for k in (1, 2)}
+    with pytest.raises(ValueError, match="speak of segment 2, in which"):
+        write_sr(file, series, measures={"liver": {"index": 2, "volume_ml": 1.0}}, seg=seg)
+
+
 def test_single_images_and_their_areas(tmp_path):
     series = source(tmp_path, modality="MR")
     measures = {"lesion": {"index": 1, "area_mm2": 12.5, "longest_extent_mm": 5.0, "voxels": 9}}

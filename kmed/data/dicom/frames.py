@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from kmed.data.dicom.attributes import items_of, number, numbers, shortened, whole
+from kmed.data.dicom.attributes import has, items_of, number, numbers, shortened, whole
 from kmed.data.dicom.errors import Damaged, NoGeometry, TooLarge
 from kmed.data.dicom.frame_keys import classic_keys, dimensions_of, group_keys, macro
 from kmed.data.dicom.mosaic import ENHANCED_MOSAIC, is_enhanced_mosaic, is_mosaic, tiles_of
@@ -18,6 +18,7 @@ from kmed.data.dicom.mosaic import ENHANCED_MOSAIC, is_enhanced_mosaic, is_mosai
 MOST_FRAMES = 200_000
 
 _PLACES = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+_EMPTY = Dataset()
 _UNIT = 1e-3  # by how much direction cosines may miss unit length and a right angle
 
 
@@ -94,7 +95,7 @@ def frames_of(ds: Dataset) -> tuple[Frame, ...]:
         return _grouped(ds, count, own, shared[0] if shared else Dataset())
     if count == 1:
         return _mosaic(ds) if is_mosaic(ds) else (_placed(0, [ds], [ds], classic_keys(ds)),)
-    if "GridFrameOffsetVector" in ds:
+    if has(ds, "GridFrameOffsetVector"):
         return _offset(ds, count)
     rescaled = _rescale([ds])
     problem = (
@@ -206,14 +207,14 @@ def _placed(index: int, places: list[Dataset], scales: list[Dataset], keys) -> F
         ("orientation", "ImageOrientationPatient", 6),
         ("spacing_mm", "PixelSpacing", 2),
     ):
-        holder = next((place for place in places if keyword in place), Dataset())
+        holder = next((place for place in places if has(place, keyword)), _EMPTY)
         read[field], wrong = _read(holder, keyword, length)
         problem = problem or wrong
     if problem is None and min(read["spacing_mm"]) <= 0:
         problem = f"PixelSpacing must be above 0; received {list(read['spacing_mm'])}"
     if problem is None:
         problem = _skewed(read["orientation"])
-    thick = next((place for place in places if "SliceThickness" in place), Dataset())
+    thick = next((place for place in places if has(place, "SliceThickness")), _EMPTY)
     try:
         rescaled = _rescale(scales)
     except ValueError as error:
@@ -250,7 +251,9 @@ def _skewed(orientation: tuple[float, ...]) -> str | None:
 def _rescale(scales: list[Dataset]) -> dict[str, float | None]:
     """Slope and intercept of the first that has either."""
     keywords = {"slope": "RescaleSlope", "intercept": "RescaleIntercept"}
-    ds = next((one for one in scales if any(k in one for k in keywords.values())), Dataset())
+    ds = next((one for one in scales if any(has(one, k) for k in keywords.values())), None)
+    if ds is None:
+        return dict.fromkeys(keywords)
     found = {field: number(ds, keyword) for field, keyword in keywords.items()}
     for field, keyword in keywords.items():
         if found[field] is None and shortened(ds, keyword) not in ("none", "None", ""):
