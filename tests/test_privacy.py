@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from kmed import cli
 from kmed.data.audit import LeakageError, audit
-from kmed.data.dicom.deidentify import deidentify
+from kmed.data.dicom.deidentification.deidentify import deidentify
 from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError, Sample

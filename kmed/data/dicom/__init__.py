@@ -1,7 +1,7 @@
 """DICOM, both ways: files, headers, pixels, volumes, an archive's index, de-identification."""
 
 from kmed.data.dicom.convert import to_nifti_files
-from kmed.data.dicom.deidentify import Deidentifier, Options, deidentify
+from kmed.data.dicom.deidentification.deidentify import Deidentifier, Options, deidentify
 from kmed.data.dicom.described import described
 from kmed.data.dicom.samples import dicom_images, dicom_series
 from kmed.data.dicom.series import Series, read_series, read_volume

@@ -111,6 +111,8 @@ def decided(volume: Volume, decisions: Decisions) -> Plan:
             about = "" if tilt is None else f"tilt of {tilt:.1f} degrees straightened, "
             problems.append(about + target.said)
             return Plan(tuple(headers), tuple(frames), None, target, tuple(problems))
+        elif isinstance(error, GantryTilted) and decisions.tilt == "resample":
+            raise error.__cause__  # the distances, which are not decided
         else:
             raise error
 

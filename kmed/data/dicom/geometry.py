@@ -159,7 +159,7 @@ def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
             f'(gantry tilt), not a rectangular grid; tilt="resample" straightens them{also}',
             files=names,
             figures={"tilt_deg": round(tilt, 3), **({} if uneven is None else uneven.figures)},
-        )
+        ) from uneven
     if uneven is not None:
         raise uneven
     regular = positions[0] + np.arange(len(ordered))[:, None] * step

@@ -157,18 +157,36 @@ def padding_mask(ds: Dataset, stored: np.ndarray) -> np.ndarray | None:
     Returns:
         Of the shape of `stored`, true where padded; None if the file declares no padding.
     """
+    found = padding_range(ds, stored.dtype)
+    if found is None:
+        return None
+    low, high = sorted(found)
+    return (stored >= low) & (stored <= high)
+
+
+def padding_range(ds: Dataset, dtype: np.dtype) -> tuple[float, float] | None:
+    """Gives Pixel Padding Value and its Range Limit.
+
+    Reference: DICOM PS3.3, C.7.5.1.1.2.
+
+    Args:
+        ds: data set of the file.
+        dtype: of the stored values.
+
+    Returns:
+        The value, and the limit or the value again; None if the file declares no padding.
+    """
     if not str(ds.get("PhotometricInterpretation") or "").startswith("MONOCHROME"):
         return None
     for keyword, limit in zip(_PADDING, _LIMITS, strict=True):
         value, end = number(ds, keyword), number(ds, limit)
-        if value is None or (keyword == _PADDING[0]) != (stored.dtype.kind in "iu"):
+        if value is None or (keyword == _PADDING[0]) != (dtype.kind in "iu"):
             continue
-        if stored.dtype.kind in "iu":
+        if dtype.kind in "iu":
             # Written as US or SS whatever Pixel Representation says: the bits count.
-            value = _as_stored(int(value), stored.dtype)
-            end = value if end is None else _as_stored(int(end), stored.dtype)
-        low, high = sorted((value, value if end is None else end))
-        return (stored >= low) & (stored <= high)
+            value = _as_stored(int(value), dtype)
+            end = value if end is None else _as_stored(int(end), dtype)
+        return value, value if end is None else end
     return None
 
 

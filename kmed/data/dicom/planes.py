@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from kmed.data.dicom.errors import Damaged
+from kmed.data.dicom.errors import Damaged, UnsupportedPixels
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.header import Header, read_dataset
 from kmed.data.dicom.hushed import hushed
-from kmed.data.dicom.pixel_values import frame_values, narrowed, padding_mask
+from kmed.data.dicom.pixel_values import frame_values, narrowed, padding_mask, padding_range
 from kmed.data.dicom.pixels import stored_values
 from kmed.data.dicom.suv import suv_factor
 
@@ -61,6 +61,24 @@ class Planes:
         """
         with hushed():
             return self._plane(self._headers[index], self._frames[index], index)
+
+    def padded(self) -> float | None:
+        """Gives what a padded pixel of the first slice holds.
+
+        Returns:
+            A value as of the slices; None if the file declares no padding.
+        """
+        with hushed():
+            self._plane(self._headers[0], self._frames[0], 0)
+            stored = next(iter(self._decoded.values()))
+            found = padding_range(self._dataset, stored.dtype)
+            if found is None:
+                return self._padding
+            try:
+                pixel = np.full((1, 1), found[0], stored.dtype)
+                return float(self._converted(pixel, self._frames[0])[0, 0])
+            except UnsupportedPixels:  # a table of values that leaves padding out
+                return None
 
     def _plane(self, header: Header, frame: Frame, index: int) -> np.ndarray:
         number = 0 if frame.tile is not None else frame.index
@@ -113,21 +131,24 @@ class Planes:
         return converted
 
 
-def stacked_planes(planes: Planes) -> np.ndarray:
+def stacked_planes(planes: Planes, empty: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
     """Decodes all slices into one array.
 
     Args:
         planes: one or more, of one size.
+        empty: gives an array of a shape and type; of any order in memory.
 
     Returns:
         `(slices, rows, columns)`: int16 where all values are whole and fit, else float32.
     """
     first = planes(0)
-    out = np.empty((len(planes), *first.shape), np.int16 if first.dtype == np.int16 else np.float32)
+    shape = (len(planes), *first.shape)
+    out = empty(shape, np.int16 if first.dtype == np.int16 else np.float32)
     out[0] = first
     for index in range(1, len(planes)):
         plane = planes(index)
         if plane.dtype != np.int16 and out.dtype == np.int16:
-            out = out.astype(np.float32)
+            whole, out = out, empty(shape, np.float32)
+            out[:index] = whole[:index]
         out[index] = plane
     return out

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from kmed.data.dicom.errors import TooLarge
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.geometry import UNEVEN, axes, regular_step
 
 AIR_HU = -1024
+_MOST_FOLD = 64  # voxels of the grid for each of the slices'
 
 
 class Target(NamedTuple):
@@ -40,8 +42,9 @@ def target_grid(frames: Sequence[Frame], rows: int, columns: int) -> Target:
     """Finds the rectangular grid that holds all slices.
 
     Pixels and their spacing stay; the grid has rows and columns more where slices are shifted
-    against each other. Slices are as far apart as the least distance, or as all are where that is
-    one.
+    against each other. Where all distances are one or whole multiples of it (missing slices), the
+    slices there are keep their values; else the new ones lie as far apart as the least distance,
+    or a little less, from the first slice to the last.
 
     Args:
         frames: sorted along the normal, two or more, at different places.
@@ -50,6 +53,9 @@ def target_grid(frames: Sequence[Frame], rows: int, columns: int) -> Target:
 
     Returns:
         The grid.
+
+    Raises:
+        TooLarge: positions so far apart that the grid has 64 times as many voxels as the slices.
     """
     row, column, normal = axes(frames[0])
     between_rows, between_columns = frames[0].spacing_mm
@@ -66,20 +72,21 @@ def target_grid(frames: Sequence[Frame], rows: int, columns: int) -> Target:
     first = np.floor(shifts.min(axis=0)).astype(int)
     last = np.ceil(shifts.max(axis=0)).astype(int)
     gaps = np.diff(along)
-    even = np.abs(np.linspace(along[0], along[-1], len(along)) - along).max()
-    if even <= UNEVEN * np.median(gaps):
-        step, places = float(gaps.mean()), np.arange(len(along), dtype=np.float64)
-    else:
-        step = regular_step(along)
-        count = math.floor((along[-1] - along[0]) / step + 1e-3) + 1
-        wanted = np.minimum(along[0] + step * np.arange(count), along[-1])
-        places = np.interp(wanted, along, np.arange(len(along), dtype=np.float64))
+    known = _known(along)
+    shape = (known[-1] + 1, rows + int(last[0] - first[0]), columns + int(last[1] - first[1]))
+    if math.prod(shape) > _MOST_FOLD * len(along) * rows * columns:
+        raise TooLarge(
+            f"the {len(along)} slices of {rows} x {columns} pixels lie so far apart that a grid "
+            f"over all of them has {shape} voxels; read a part of them",
+            figures={"slices": len(along), "shape": shape, "largest_mm": float(gaps.max())},
+        )
+    step = float(along[-1] - along[0]) / (shape[0] - 1)
+    places = np.interp(np.arange(shape[0]), known, np.arange(len(along)))
     affine = np.eye(4)
     affine[:3, 0] = normal * step
     affine[:3, 1] = column * between_rows
     affine[:3, 2] = row * between_columns
     affine[:3, 3] = positions[0] + affine[:3, 1] * first[0] + affine[:3, 2] * first[1]
-    shape = (len(places), rows + int(last[0] - first[0]), columns + int(last[1] - first[1]))
     said = (
         f"sampled anew by linear interpolation: {len(along)} slices {gaps.min():.3f} to "
         f"{gaps.max():.3f} mm apart became {shape[0]} at {step:.3f} mm, {rows} x {columns} pixels "
@@ -90,12 +97,25 @@ def target_grid(frames: Sequence[Frame], rows: int, columns: int) -> Target:
     )
 
 
+def _known(along: np.ndarray) -> list[float]:
+    """At which index of the grid each slice lies; the first at 0, the last at a whole number."""
+    gaps = np.diff(along)
+    gap = float(np.median(gaps))
+    part = (along - along[0]) / (along[-1] - along[0])
+    whole = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / gap), 1))])
+    if np.abs(part * whole[-1] - whole).max() <= UNEVEN:
+        known = whole
+    else:
+        known = part * math.ceil((along[-1] - along[0]) / regular_step(along) - 1e-3)
+    return [*known[:-1].tolist(), round(known[-1])]
+
+
 def resampled(
     target: Target,
     read: Callable[[int], np.ndarray],
     *,
     outside: float | None = None,
-    dtype: np.dtype | type = np.float32,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> np.ndarray:
     """Samples slices on a grid, two of them in memory at a time.
 
@@ -103,12 +123,12 @@ def resampled(
         target: from `target_grid`.
         read: gives the values `(rows, columns)` of a source slice; called in order, once each.
         outside: value of places that no slice covers; None: the least of all values.
-        dtype: of the result.
+        empty: gives an array of a shape and type; of any order in memory.
 
     Returns:
-        Of `target.shape`; at a place between two slices their weighted mean.
+        float32 of `target.shape`; at a place between two slices their weighted mean.
     """
-    out = np.empty(target.shape, dtype)
+    out = empty(target.shape, np.float32)
     held: dict[int, np.ndarray] = {}
 
     def straight(index: int) -> np.ndarray:
@@ -136,5 +156,6 @@ def resampled(
         out[number] = plane
         least = min(least, float(np.nanmin(plane, initial=np.inf)))
     fill = (least if math.isfinite(least) else 0.0) if outside is None else outside
-    np.nan_to_num(out, copy=False, nan=fill)
+    for plane in out:
+        plane[np.isnan(plane)] = fill
     return out

@@ -60,7 +60,7 @@ def dicom_series(
     """
     root = Path(root)
     archive = volumes_of(root, strict=left_out is None)
-    return _volumes(
+    return samples_of(
         archive,
         root,
         masks=masks,
@@ -72,17 +72,36 @@ def dicom_series(
     )
 
 
-def _volumes(
+def samples_of(
     archive: Archive,
     root: Path,
     *,
     masks: str | os.PathLike | None = None,
     modality: str | None = None,
     patient: Callable[[Path], str] | None = None,
-    several: str,
-    left_out: list[tuple[str, str]] | None,
+    several: str = "refuse",
+    left_out: list[tuple[str, str]] | None = None,
     **decisions,
 ) -> list[Sample]:
+    """Lists the series of an archive as samples.
+
+    Args:
+        archive: from `volumes_of`.
+        root: the folder that it was read from.
+        masks: as of `dicom_series`, and so the others.
+        modality: see there.
+        patient: see there.
+        several: see there.
+        left_out: see there.
+        **decisions: see there.
+
+    Returns:
+        As `dicom_series`.
+
+    Raises:
+        DataError: as `dicom_series`.
+        ValueError: an unknown word for a parameter.
+    """
     if several not in ("refuse", "all"):
         raise ValueError(f'`several` must be "refuse" or "all"; received {several!r}')
     chosen = Decisions(**decisions)
@@ -135,7 +154,7 @@ def dicom_images(
     archive = volumes_of(root, strict=left_out is None)
     headers = [header for one in archive.series for v in one.volumes for header in v.headers]
     if any(header.modality.upper() in VOLUMES for header in headers) or not headers:
-        return _volumes(archive, root, several=several, left_out=left_out, **decisions)
+        return samples_of(archive, root, several=several, left_out=left_out, **decisions)
     if left_out is not None:
         left_out += [tuple(one) for one in archive.left_out]
     return dicom_samples([(slice_header(one),) for one in dict.fromkeys(headers)], root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -104,6 +104,8 @@ def read_series(
         values: "units" (HU of CT, what the rescale gives of others), "stored", or "suv" (PET, body
             weight).
         padding: value in place of pixels that the file marks as padding; None keeps theirs.
+            Resampling gives it to places that no slice covers; else they get the file's own
+            padding value, of CT air (-1024 HU) at most, or the least value.
 
     Returns:
         The volume.
@@ -123,6 +125,10 @@ def read_series(
     series = {one.series_uid: one for one in archive.series}
     if not series:
         raise NotDicom(f"{name}: no DICOM images found; give the folder of a series")
+    scouts = []
+    if series_uid is None and any(one.volumes for one in series.values()):
+        scouts = [out for one in series.values() if not one.volumes for out in one.left_out]
+        series = {uid: one for uid, one in series.items() if one.volumes}
     if series_uid is None and len(series) > 1:
         raise DicomError(
             f"{name}: {len(series)} series; choose one with series_uid=\n{listed(series)}"
@@ -130,13 +136,17 @@ def read_series(
     if series_uid is not None and series_uid not in series:
         raise DicomError(f"{name}: no series {series_uid}; there are\n{listed(series)}")
     chosen = series[series_uid] if series_uid is not None else next(iter(series.values()))
-    if chosen.left_out and (localizers == "refuse" or not chosen.volumes):
-        first = chosen.left_out[0]
+    refused = [*chosen.left_out, *(scouts if localizers == "refuse" else [])]
+    if refused and (localizers == "refuse" or not chosen.volumes):
         raise LocalizerRefused(
-            f"{first.name}: {first.reason}; leave it out",
-            files=[one.name for one in chosen.left_out],
+            f"{refused[0].name}: {refused[0].reason}; leave it out",
+            files=[one.name for one in refused],
         )
-    return _read(one_volume(chosen, volume), decisions, values, padding, len(chosen.left_out))
+    found = one_volume(chosen, volume)
+    if scouts:
+        said = f"{len(scouts)} localizer{'s' if len(scouts) > 1 else ''} of other series left out"
+        found = replace(found, problems=(*found.problems, said))
+    return _read(found, decisions, values, padding)
 
 
 def read_volume(
@@ -248,23 +258,32 @@ def turn_of(affine: np.ndarray) -> np.ndarray:
     return ornt_transform(io_orientation(RAS_TO_LPS @ affine), CANONICAL)
 
 
-def _read(volume: Volume, decisions: Decisions, values, padding, localizers=0) -> Series:
+def _read(volume: Volume, decisions: Decisions, values, padding) -> Series:
     if values not in VALUES:
         raise ValueError(f"`values` must be one of {', '.join(VALUES)}; received {values!r}")
     plan = decided(volume, decisions)
     read = Planes(plan.headers, plan.frames, values=values, padding=padding)
-    if plan.target is None:
-        array, affine = stacked_planes(read), plan.affine
-    else:
-        outside = AIR_HU if plan.headers[0].modality == "CT" and values == "units" else None
-        array, affine = resampled(plan.target, read, outside=outside), plan.target.affine
+    affine = plan.affine if plan.target is None else plan.target.affine
     turn = turn_of(affine)
+    back = ornt_transform(CANONICAL, io_orientation(RAS_TO_LPS @ affine))
+
+    def empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        # In memory the array lies turned already, so that no second one is needed.
+        turned = [0, 0, 0]
+        for axis, length in enumerate(shape):
+            turned[int(turn[axis, 0])] = length
+        return apply_orientation(np.empty(turned, dtype), back)
+
+    if plan.target is None:
+        array = stacked_planes(read, empty)
+    else:
+        outside = read.padded()
+        if plan.headers[0].modality == "CT" and values == "units" and padding is None:
+            outside = min(AIR_HU, AIR_HU if outside is None else outside)
+        array = resampled(plan.target, read, outside=outside, empty=empty)
     turned = np.ascontiguousarray(apply_orientation(array, turn))
     affine = affine @ inv_ornt_aff(turn, array.shape)
     along = slice(None, None, 1 if turn[0, 1] > 0 else -1)
-    problems = list(plan.problems)
-    if localizers:
-        problems.append(f"{localizers} localizers left out")
     first = plan.headers[0]
     return Series(
         array=turned,
@@ -277,7 +296,7 @@ def _read(volume: Volume, decisions: Decisions, values, padding, localizers=0) -
         frame_of_reference_uid=first.frame_of_reference_uid,
         frames=tuple(frame.index for frame in plan.frames)[along],
         slice_axis=int(turn[0, 0]),
-        problems=tuple(problems),
+        problems=plan.problems,
         resampled=plan.target is not None,
     )
 

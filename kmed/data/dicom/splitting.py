@@ -60,24 +60,28 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [
         name
         for name, value in one.items()
-        if not (
-            np.allclose(value, other[name], rtol=0, atol=_ORIENTATION)
-            if isinstance(value, tuple)
-            else value == other[name]
+        if value != other[name]
+        and not (
+            isinstance(value, tuple)
+            and all(abs(a - b) <= _ORIENTATION for a, b in zip(value, other[name], strict=True))
         )
     ]
 
 
 def _by_geometry(slices: Sequence[Slice]) -> list[list[Slice]]:
-    groups: list[tuple[dict[str, Any], list[Slice]]] = []
+    exact: dict[tuple[Any, ...], list[Slice]] = {}
     for one in slices:
-        geometry = _geometry(*one)
-        for known, group in groups:
-            if geometry == known or not _alike(geometry, known):
-                group.append(one)
-                break
+        exact.setdefault(tuple(_geometry(*one).values()), []).append(one)
+    groups: list[tuple[dict[str, Any], list[Slice]]] = []
+    for same in exact.values():
+        geometry = _geometry(*same[0])
+        # The latest first: slices that turn about an axis each have a group of their own.
+        alike = (group for known, group in reversed(groups) if not _alike(geometry, known))
+        group = next(alike, None)
+        if group is None:
+            groups.append((geometry, list(same)))
         else:
-            groups.append((geometry, [one]))
+            group += same
     return [group for _, group in groups]
 
 

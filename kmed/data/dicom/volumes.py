@@ -17,6 +17,10 @@ from kmed.data.dicom.header import Header, read_header, read_headers
 from kmed.data.dicom.splitting import Part, parts_of
 
 
+_FARTHEST_MM = 1e6  # no part of a patient is a kilometre away: a damaged header
+_PIXEL_MM = (1e-7, 1e5)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Volume:
     """Slices of one series that lie in one stack.
@@ -45,7 +49,7 @@ class Volume:
     @property
     def placeless(self) -> bool:
         """Whether these are images that no decision makes a volume of."""
-        unplaced = any(frame.problem for frame in self.frames)
+        unplaced = any(frame.problem or _wild(frame) for frame in self.frames)
         return unplaced or isinstance(self.problem, UnsupportedPixels)
 
 
@@ -197,16 +201,18 @@ def _series(headers: Sequence[Header], tolerate_mm: float | None) -> SeriesInfo:
             )
             continue
         for frame in header.frames:
-            if frame.problem is None:
+            why = frame.problem or _wild(frame)
+            if why is None:
                 slices.append((header, frame))
             else:
-                problem = NoGeometry(
-                    f"{header.source.name}: {frame.problem}", files=[header.source.name]
-                )
+                problem = NoGeometry(f"{header.source.name}: {why}", files=[header.source.name])
                 placeless.setdefault((header.rows, header.columns), []).append(
                     (header, (frame,), problem)
                 )
-    volumes = [_volume(part, tolerate_mm) for part in parts_of(slices)] if slices else []
+    scouts = len(left_out)
+    problems = (f"{scouts} localizer{'s' if scouts > 1 else ''} left out",) if scouts else ()
+    parts = parts_of(slices) if slices else []
+    volumes = [_volume(part, tolerate_mm, problems) for part in parts]
     volumes += [_pictures(group) for group in placeless.values()]
     first = headers[0]
     return SeriesInfo(
@@ -219,7 +225,17 @@ def _series(headers: Sequence[Header], tolerate_mm: float | None) -> SeriesInfo:
     )
 
 
-def _volume(part: Part, tolerate_mm: float | None) -> Volume:
+def _wild(frame: Frame) -> str | None:
+    """Why numbers that are finite can't be right."""
+    if max(map(abs, frame.position_mm)) > _FARTHEST_MM:
+        return f"ImagePositionPatient {list(frame.position_mm)} is beyond {_FARTHEST_MM:.0e} mm"
+    least, most = _PIXEL_MM
+    if not all(least <= one <= most for one in frame.spacing_mm):
+        return f"PixelSpacing {list(frame.spacing_mm)} is beyond {least:.0e} to {most:.0e} mm"
+    return None
+
+
+def _volume(part: Part, tolerate_mm: float | None, problems: tuple[str, ...]) -> Volume:
     headers = [header for header, _ in part.slices]
     frames = [frame for _, frame in part.slices]
     found = stack(frames, [header.source.name for header in headers], tolerate_mm=tolerate_mm)
@@ -232,6 +248,7 @@ def _volume(part: Part, tolerate_mm: float | None) -> Volume:
         spacing_mm=found.spacing_mm,
         split_by=part.split_by,
         problem=found.problem,
+        problems=problems,
     )
 
 

@@ -223,7 +223,7 @@ def test_localizer_among_slices(series):
     with pytest.raises(LocalizerRefused, match="slice-0005.*localizer"):
         read_series(folder, localizers="refuse")
     read = read_series(folder)
-    assert read.array.shape == (4, 6, 7) and read.problems == ("1 localizers left out",)
+    assert read.array.shape == (4, 6, 7) and read.problems == ("1 localizer left out",)
     with pytest.raises(LocalizerRefused, match="slice-0005.*localizer"):
         read_series(files[4])
 

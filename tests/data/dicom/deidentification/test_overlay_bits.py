@@ -5,8 +5,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
-from kmed.data.dicom.burned_in import BurnedInText
-from kmed.data.dicom.overlay_bits import without_overlay_bits
+from kmed.data.dicom.deidentification.burned_in import BurnedInText
+from kmed.data.dicom.deidentification.overlay_bits import without_overlay_bits
 
 PIXELS = np.array([[1, 2], [3, 4095]])
 MARKS = np.array([[0x8000, 0], [0, 0x8000]])

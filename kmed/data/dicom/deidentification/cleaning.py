@@ -14,9 +14,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
-from kmed.data.dicom.burned_in import require_cleanable
-from kmed.data.dicom.codestream_comments import without_comments
-from kmed.data.dicom.confidentiality import (
+from kmed.data.dicom.deidentification.burned_in import require_cleanable
+from kmed.data.dicom.deidentification.codestream_comments import without_comments
+from kmed.data.dicom.deidentification.confidentiality import (
     EDITION,
     Options,
     resolved,
@@ -24,11 +24,11 @@ from kmed.data.dicom.confidentiality import (
     safe_private,
     type_of,
 )
-from kmed.data.dicom.dummies import dummy, values_of, well_formed
+from kmed.data.dicom.deidentification.dummies import dummy, values_of, well_formed
+from kmed.data.dicom.deidentification.overlay_bits import without_overlay_bits
+from kmed.data.dicom.deidentification.pseudonyms import Key, shifted
 from kmed.data.dicom.errors import Damaged, DicomError
 from kmed.data.dicom.hushed import hushed
-from kmed.data.dicom.overlay_bits import without_overlay_bits
-from kmed.data.dicom.pseudonyms import Key, shifted
 
 _TEXTS = frozenset(("LO", "SH", "ST", "LT", "UT", "UC"))
 _TIMES = frozenset(("DA", "DT", "TM"))

@@ -7,7 +7,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
-from kmed.data.dicom.burned_in import BurnedInText
+from kmed.data.dicom.deidentification.burned_in import BurnedInText
 
 
 def without_overlay_bits(ds: Dataset, element: DataElement, name: str = "") -> DataElement:

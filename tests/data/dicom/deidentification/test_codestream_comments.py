@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate, generate_fragments
 
-from kmed.data.dicom.codestream_comments import without_comments
+from kmed.data.dicom.deidentification.codestream_comments import without_comments
 
 PICTURE = (np.add.outer(np.arange(16), np.arange(16)) * 8).astype("u1")
 

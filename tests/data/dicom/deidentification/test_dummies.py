@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataelem import DataElement
 from pydicom.valuerep import STANDARD_VR
 
-from kmed.data.dicom.dummies import dummy, values_of, well_formed
+from kmed.data.dicom.deidentification.dummies import dummy, values_of, well_formed
 
 
 @pytest.mark.parametrize("vr", sorted(set(map(str, STANDARD_VR)) - {"UI", "SQ"}))

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-from kmed.data.dicom.pseudonyms import shifted
+from kmed.data.dicom.deidentification.pseudonyms import shifted
 
 # Reference: DICOM PS3.5, 6.2 (Value Representation).
 _DUMMIES = {

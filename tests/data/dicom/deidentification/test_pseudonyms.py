@@ -8,7 +8,7 @@ import stat
 import pytest
 from pydicom.uid import UID
 
-from kmed.data.dicom.pseudonyms import Key, read_key, shifted
+from kmed.data.dicom.deidentification.pseudonyms import Key, read_key, shifted
 from kmed.data.sample import DataError
 
 

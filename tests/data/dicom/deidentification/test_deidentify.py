@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from kmed.data.dicom.burned_in import BurnedInText
-from kmed.data.dicom.deidentify import SETTINGS_FILE, Options, deidentify
+from kmed.data.dicom.deidentification.burned_in import BurnedInText
+from kmed.data.dicom.deidentification.deidentify import SETTINGS_FILE, Options, deidentify
 from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series

@@ -3,7 +3,7 @@
 import pytest
 from pydicom.dataset import Dataset
 
-from kmed.data.dicom.burned_in import BurnedInText, NotCleanable, require_cleanable
+from kmed.data.dicom.deidentification.burned_in import BurnedInText, NotCleanable, require_cleanable
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 

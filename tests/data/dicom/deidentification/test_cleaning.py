@@ -13,15 +13,15 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from kmed.data.dicom.burned_in import BurnedInText
-from kmed.data.dicom.cleaning import Deidentifier
-from kmed.data.dicom.confidentiality import Options, type_of
+from kmed.data.dicom.deidentification.burned_in import BurnedInText
+from kmed.data.dicom.deidentification.cleaning import Deidentifier
+from kmed.data.dicom.deidentification.confidentiality import Options, type_of
+from kmed.data.dicom.deidentification.pseudonyms import Key
 from kmed.data.dicom.errors import Damaged
-from kmed.data.dicom.pseudonyms import Key
 
 KEY = Key(bytes(range(32)))
 NESTED = 0x52009230  # Per-frame Functional Groups: a sequence that the table leaves alone
-TEXT = files("kmed.data.dicom").joinpath("confidentiality_profile.csv").read_text("utf-8")
+TEXT = files("kmed.data.dicom.deidentification").joinpath("confidentiality_profile.csv").read_text("utf-8")
 TABLE = {row["tag"]: row for row in csv.DictReader(TEXT.splitlines())}
 REPEATED = {"50XXXXXX": (0x50000010, "US"), "60XX3000": (0x60003000, "OB")} | {
     "60XX4000": (0x60024000, "LT")

@@ -12,14 +12,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from kmed.data.atomic import replacing, write_bytes
-from kmed.data.dicom.burned_in import BurnedInText, NotCleanable, require_cleanable
-from kmed.data.dicom.cleaning import Deidentifier
-from kmed.data.dicom.confidentiality import EDITION, Options
+from kmed.data.dicom.deidentification.burned_in import BurnedInText, NotCleanable, require_cleanable
+from kmed.data.dicom.deidentification.cleaning import Deidentifier
+from kmed.data.dicom.deidentification.confidentiality import EDITION, Options
+from kmed.data.dicom.deidentification.pseudonyms import Key, read_key
 from kmed.data.dicom.errors import Damaged, DicomError
 from kmed.data.dicom.files import Source, dicom_files
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.hushed import hushed
-from kmed.data.dicom.pseudonyms import Key, read_key
 from kmed.data.sample import DataError
 
 __all__ = [

@@ -3,7 +3,7 @@
 import pytest
 from pydicom.datadict import dictionary_description, dictionary_has_tag
 
-from kmed.data.dicom.confidentiality import (
+from kmed.data.dicom.deidentification.confidentiality import (
     METHODS,
     Options,
     resolved,
