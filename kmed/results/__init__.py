@@ -11,13 +11,16 @@ from kmed.results.classification_curves import (
 from kmed.results.curves import training_curves
 from kmed.results.detection_curves import detection_precision_figure, froc_figure
 from kmed.results.detection_files import write_coco_json, write_detections_csv
-from kmed.results.dicom_boxes import ImageBox, VolumeBox
-from kmed.results.dicom_capture import write_capture
-from kmed.results.dicom_derived import write_derived
-from kmed.results.dicom_presentation import write_presentation
-from kmed.results.dicom_seg import write_seg
-from kmed.results.dicom_seg_reading import read_seg
-from kmed.results.dicom_sr import write_sr
+from kmed.results.dicom import (
+    ImageBox,
+    VolumeBox,
+    read_seg,
+    write_capture,
+    write_derived,
+    write_presentation,
+    write_seg,
+    write_sr,
+)
 from kmed.results.embedding_map import embedding_figure, embedding_map
 from kmed.results.findings import longest_extent_mm, quantities, write_findings, write_volume
 from kmed.results.heatmap import heatmap, heatmap_montage

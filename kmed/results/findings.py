@@ -20,7 +20,7 @@ import kmed
 from kmed.data.atomic import replacing, write_bytes
 from kmed.data.dicom.series import Series
 from kmed.data.nifti import write_nifti
-from kmed.results.dicom_findings import DICOM, write_dicom_findings
+from kmed.results.dicom.findings import DICOM, write_dicom_findings
 from kmed.results.drawing import color
 from kmed.results.overlay import montage, overlay, save_png
 
@@ -66,7 +66,7 @@ def write_findings(
             Segmentation, "sr" for that and NAME_sr.dcm, a report of the quantities.
         window: `(center, width)` of the overlay in the image's units; None adapts to the image.
         series: the DICOM series that `image` is, for "seg" and "sr".
-        label_codes: codes of names that `kmed.results.codes` doesn't know, for "seg" and "sr".
+        label_codes: for "seg" and "sr" codes of names that `kmed.results.dicom.codes` doesn't know.
         algorithm: name and version of what segmented, for "seg" and "sr".
 
     Returns:

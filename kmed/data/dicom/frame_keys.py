@@ -29,7 +29,7 @@ _GROUPS = (
     ("MRDiffusionSequence", ("DiffusionBValue", "DiffusionDirectionality")),
     ("MRVelocityEncodingSequence", ("VelocityEncodingDirection",)),
     ("MRMetaboliteMapSequence", ("MetaboliteMapDescription",)),
-    ("CardiacSynchronizationSequence", ("NominalPercentageOfCardiacPhase", "RRIntervalNumber")),
+    ("CardiacSynchronizationSequence", ("NominalPercentageOfCardiacPhase",)),
     ("CTReconstructionSequence", ("ConvolutionKernel", "ReconstructionAlgorithm")),
     ("CTXRayDetailsSequence", ("KVP", "FilterType")),
     ("CTAcquisitionTypeSequence", ("TubeAngle", "AcquisitionType")),

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
+from kmed.data.dicom.deidentification.pseudonyms import Key
 from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.header import Header, read_header
-from kmed.data.dicom.pseudonyms import Key
 
 # What differs from file to file; the rest is alike in most files of a series and is stored once.
 _OWN = ("instance_uid", "instance_number")

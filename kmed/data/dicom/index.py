@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kmed.data.dicom.files import Source, dicom_files
-from kmed.data.dicom.header import Header
-from kmed.data.dicom.header_text import HeaderText, Reading, header_of, read_rows
 from kmed.data.dicom.index_tables import FileRow, Tables
-from kmed.data.dicom.processes import ProcessEnded, Processes, in_order
-from kmed.data.dicom.samples import samples_of
-from kmed.data.dicom.volumes import Archive, SeriesInfo, archive_of
-from kmed.data.sample import DataError, Sample
+from kmed.data.sample import DataError
 
 _AT_ONCE = 64  # files of one task
 _WORTH_PROCESSES = 4_000  # files that take longer than processes take to start

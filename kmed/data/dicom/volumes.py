@@ -16,7 +16,6 @@ from kmed.data.dicom.geometry import stack
 from kmed.data.dicom.header import Header, read_header, read_headers
 from kmed.data.dicom.splitting import Part, parts_of
 
-
 _FARTHEST_MM = 1e6  # no part of a patient is a kilometre away: a damaged header
 _PIXEL_MM = (1e-7, 1e5)
 

@@ -12,10 +12,10 @@ from kmed.data.dicom.errors import NotDicom
 from kmed.export import Bundle, bundle_folder
 from kmed.metrics import matched
 from kmed.results import draw_boxes, save_png, write_coco_json, write_detections_csv
-from kmed.results.codes import label_codes_of, read_codes
-from kmed.results.dicom_boxes import image_boxes
-from kmed.results.dicom_presentation import write_presentation
-from kmed.results.dicom_sr import write_sr
+from kmed.results.dicom.boxes import image_boxes
+from kmed.results.dicom.codes import label_codes_of, read_codes
+from kmed.results.dicom.presentation import write_presentation
+from kmed.results.dicom.sr import write_sr
 from kmed.tasks.detection.data import truth
 from kmed.tasks.detection.measuring import fitting, measure, shown
 from kmed.tasks.detection.publishing import write_measures

@@ -12,8 +12,8 @@ from kmed.export import Bundle, bundle_folder
 from kmed.layers import ResizeTo
 from kmed.metrics import dice_score
 from kmed.results import write_findings
-from kmed.results.codes import label_codes_of, read_codes
-from kmed.results.dicom_findings import DICOM
+from kmed.results.dicom.codes import label_codes_of, read_codes
+from kmed.results.dicom.findings import DICOM
 from kmed.results.findings import FORMATS
 from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality

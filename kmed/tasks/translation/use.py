@@ -12,7 +12,7 @@ from kmed.data.translation_pairs import translation_source
 from kmed.export import Bundle, bundle_folder
 from kmed.layers import ResizeTo
 from kmed.results import save_png
-from kmed.results.dicom_derived import write_derived
+from kmed.results.dicom.derived import write_derived
 from kmed.results.findings import write_volume
 from kmed.tasks.exporting import export_formats
 from kmed.tasks.inputs import check_modality

@@ -10,7 +10,7 @@ from PIL import Image
 from kmed.data import DataError
 from kmed.data.dicom import read_series
 from kmed.data.phantoms import phantoms
-from kmed.results.dicom_seg_reading import read_seg
+from kmed.results.dicom.seg_reading import read_seg
 from kmed.tasks.segmentation.use import evaluate, export, predict
 
 SHIPPED = Path(__file__).resolve().parents[3] / "saved_models" / "phantom_unet"

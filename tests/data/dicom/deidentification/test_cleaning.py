@@ -21,7 +21,11 @@ from kmed.data.dicom.errors import Damaged
 
 KEY = Key(bytes(range(32)))
 NESTED = 0x52009230  # Per-frame Functional Groups: a sequence that the table leaves alone
-TEXT = files("kmed.data.dicom.deidentification").joinpath("confidentiality_profile.csv").read_text("utf-8")
+TEXT = (
+    files("kmed.data.dicom.deidentification")
+    .joinpath("confidentiality_profile.csv")
+    .read_text("utf-8")
+)
 TABLE = {row["tag"]: row for row in csv.DictReader(TEXT.splitlines())}
 REPEATED = {"50XXXXXX": (0x50000010, "US"), "60XX3000": (0x60003000, "OB")} | {
     "60XX4000": (0x60024000, "LT")

@@ -13,7 +13,7 @@ import numpy as np
 from kmed.data.dicom.header import Header
 from kmed.data.dicom.series import Series
 from kmed.results.boxes import checked_boxes
-from kmed.results.source_planes import Instance, Planes
+from kmed.results.dicom.source_planes import Instance, Planes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pydicom.valuerep import PersonName, format_number_as_ds, validate_value
 
 import kmed
 from kmed.data.atomic import replacing
-from kmed.results.source_planes import Instance
+from kmed.results.dicom.source_planes import Instance
 
 #: Attributes of the modules Patient, Patient Study and of clinical trials.
 _PATIENT_GROUPS = (0x0010, 0x0012)

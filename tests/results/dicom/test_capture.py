@@ -6,7 +6,7 @@ import pydicom
 import pytest
 
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_capture import write_capture
+from kmed.results.dicom.capture import write_capture
 
 STUDY = StudyHeader(patient_id="p1", patient_name="A^B", entropy=("sc",), date="20250101")
 

@@ -11,8 +11,8 @@ from pydicom.uid import generate_uid
 from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_derived import write_derived
-from kmed.results.dicom_study import save
+from kmed.results.dicom.derived import write_derived
+from kmed.results.dicom.study import save
 
 STUDY = StudyHeader(
     patient_id="p1",
@@ -224,7 +224,7 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
             raise OSError("disk full")
         return save(ds, path)
 
-    monkeypatch.setattr("kmed.results.dicom_derived.save", fail_third)
+    monkeypatch.setattr("kmed.results.dicom.derived.save", fail_third)
     with pytest.raises(OSError, match="disk full"):
         write_derived(tmp_path / "new", series.array, series, description="New")
     assert [path.name for path in tmp_path.iterdir()] == ["classic"]

@@ -19,11 +19,11 @@ from kmed.data.dicom.errors import DicomError, NoGeometry
 from kmed.data.dicom.header import Header, read_dataset, read_header
 from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.series import Series
-from kmed.results.codes import LabelCode, label_codes_of
-from kmed.results.dicom_boxes import ImageBox, VolumeBox, require_boxes
-from kmed.results.dicom_study import inherited, require_text, unnamed
-from kmed.results.source_planes import source_of, source_planes
-from kmed.results.sr_groups import Groups, intensity_codes
+from kmed.results.dicom.boxes import ImageBox, VolumeBox, require_boxes
+from kmed.results.dicom.codes import LabelCode, label_codes_of
+from kmed.results.dicom.source_planes import source_of, source_planes
+from kmed.results.dicom.sr_groups import Groups, intensity_codes
+from kmed.results.dicom.study import inherited, require_text, unnamed
 
 SERIES_NUMBER = 301
 
@@ -70,8 +70,8 @@ def write_sr(
             perhaps `score` from 0 to 1; what is None or missing is left out.
         boxes: detections; a `VolumeBox` needs a series.
         seg: the DICOM Segmentation of the same series, as `write_seg` wrote it.
-        label_codes: codes of names that `kmed.results.codes` doesn't know, see `label_code`.
-        intensity: what `mean_intensity` is, one of `kmed.results.sr_groups.INTENSITIES`; None:
+        label_codes: codes of names that `kmed.results.dicom.codes` doesn't know, see `label_code`.
+        intensity: what `mean_intensity` is, one of `sr_groups.INTENSITIES`; None:
             what it is in this modality; that of PET has to be said. That of several channels is
             left out.
         algorithm: name of what measured, for instance of the network.

@@ -7,8 +7,8 @@ from pydicom.tag import Tag
 from kmed.data.dicom.errors import Damaged
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.plane_images import plane_images
-from kmed.results.source_planes import source_planes, study_of
+from kmed.results.dicom.plane_images import plane_images
+from kmed.results.dicom.source_planes import source_planes, study_of
 
 AFFINE = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])
 

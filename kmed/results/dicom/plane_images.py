@@ -13,7 +13,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from kmed.data.dicom.errors import Damaged
 from kmed.data.dicom.series import Series
-from kmed.results.source_planes import Planes
+from kmed.results.dicom.source_planes import Planes
 
 _PATIENT = (0x0010, 0x0012)  # groups; the second has clinical trials and de-identification
 _STUDY = (

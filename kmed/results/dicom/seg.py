@@ -20,10 +20,10 @@ import kmed
 from kmed.data.atomic import replacing
 from kmed.data.dicom.errors import NoGeometry
 from kmed.data.dicom.series import Series
-from kmed.results.codes import Code, LabelCode, label_codes_of
+from kmed.results.dicom.codes import Code, LabelCode, label_codes_of
+from kmed.results.dicom.plane_images import plane_images
+from kmed.results.dicom.source_planes import Instance, Planes, source_planes, study_of
 from kmed.results.drawing import color
-from kmed.results.plane_images import plane_images
-from kmed.results.source_planes import Instance, Planes, source_planes, study_of
 
 KINDS = ("binary", "fractional")
 SERIES_NUMBER = 300
@@ -63,7 +63,7 @@ def write_seg(
             May be None where `kind` is "fractional", and then is not stored.
         series: the volume that was segmented, as `read_series` returned it.
         label_names: of the classes, the background first.
-        label_codes: codes of names that `kmed.results.codes` doesn't know, see `label_code`.
+        label_codes: codes of names that `kmed.results.dicom.codes` doesn't know, see `label_code`.
         kind: "binary", or "fractional", which stores `probabilities` in steps of 1 / 255.
         probabilities: `(D, H, W, K)` from 0 to 1 of the K classes of `label_names`.
         algorithm: name of what made the segmentation, for instance of the network.

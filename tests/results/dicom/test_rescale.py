@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydicom.valuerep import DS
 
-from kmed.results.dicom_rescale import rescale_of
+from kmed.results.dicom.rescale import rescale_of
 
 
 @pytest.mark.parametrize(

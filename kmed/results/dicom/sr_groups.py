@@ -15,9 +15,9 @@ from pydicom.uid import generate_uid
 
 from kmed.data.dicom.header import Header
 from kmed.data.dicom.series import Series
-from kmed.results.codes import Code, LabelCode
-from kmed.results.dicom_boxes import ImageBox, VolumeBox, corners, outlines_mm
-from kmed.results.source_planes import Instance, Planes
+from kmed.results.dicom.boxes import ImageBox, VolumeBox, corners, outlines_mm
+from kmed.results.dicom.codes import Code, LabelCode
+from kmed.results.dicom.source_planes import Instance, Planes
 
 #: What the intensities of an image are: quantity and unit, by what they are called.
 INTENSITIES = {

@@ -2,8 +2,8 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from kmed.data.phantom_tissues import LABELS
-from kmed.results.code_table import SAME
-from kmed.results.codes import (
+from kmed.results.dicom.code_table import SAME
+from kmed.results.dicom.codes import (
     CATEGORIES,
     LABEL_CODES,
     LEFT,

@@ -25,10 +25,10 @@ from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.header import Header, read_dataset, read_header
 from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.pixels import frame_values, stored_values
-from kmed.results.dicom_boxes import ImageBox, corners, require_boxes
-from kmed.results.dicom_study import body_part, inherited, require_text, unnamed
+from kmed.results.dicom.boxes import ImageBox, corners, require_boxes
+from kmed.results.dicom.source_planes import source_of
+from kmed.results.dicom.study import body_part, inherited, require_text, unnamed
 from kmed.results.drawing import color
-from kmed.results.source_planes import source_of
 
 SERIES_NUMBER = 302
 

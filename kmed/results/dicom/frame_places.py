@@ -21,7 +21,7 @@ from kmed.data.dicom.errors import (
 from kmed.data.dicom.frames import Frame, frames_of
 from kmed.data.dicom.series import Series
 from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS
-from kmed.results.source_planes import Planes, source_planes
+from kmed.results.dicom.source_planes import Planes, source_planes
 
 _NEAR = 0.1  # voxels by which a frame may miss the grid: files round positions and spacings
 _MOST_PLANES = 20_000

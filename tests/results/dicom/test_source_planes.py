@@ -7,7 +7,7 @@ import pytest
 from kmed.data.dicom.errors import NoGeometry
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.source_planes import source_of, source_planes, study_of
+from kmed.results.dicom.source_planes import source_of, source_planes, study_of
 
 SHAPE = (4, 5, 6)
 AXIAL = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])

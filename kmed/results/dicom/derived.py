@@ -23,9 +23,10 @@ from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.series import Series
-from kmed.results.codes import Code
-from kmed.results.dicom_rescale import Rescale, rescale_of
-from kmed.results.dicom_study import (
+from kmed.results.dicom.codes import Code
+from kmed.results.dicom.rescale import Rescale, rescale_of
+from kmed.results.dicom.source_planes import Instance, Planes, source_of, source_planes
+from kmed.results.dicom.study import (
     coded,
     copied,
     decimal,
@@ -35,7 +36,6 @@ from kmed.results.dicom_study import (
     require_text,
     save,
 )
-from kmed.results.source_planes import Instance, Planes, source_of, source_planes
 
 SERIES_NUMBER = 304
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")

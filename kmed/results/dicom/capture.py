@@ -12,8 +12,8 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from kmed.data.dicom.header import read_dataset, read_header
 from kmed.data.dicom.hushed import hushed
-from kmed.results.dicom_study import coded, copied, lossy, new_object, reference, require_text, save
-from kmed.results.source_planes import Instance, source_of
+from kmed.results.dicom.source_planes import Instance, source_of
+from kmed.results.dicom.study import coded, copied, lossy, new_object, reference, require_text, save
 
 SERIES_NUMBER = 303
 

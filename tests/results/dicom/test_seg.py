@@ -15,8 +15,8 @@ from kmed.data.dicom.errors import DicomError, NoGeometry
 from kmed.data.dicom.header import read_header
 from kmed.data.dicom.series import Series, read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_seg import write_seg
-from kmed.results.dicom_seg_reading import read_seg
+from kmed.results.dicom.seg import write_seg
+from kmed.results.dicom.seg_reading import read_seg
 
 NAMES = ("background", "liver", "left kidney", "lesion", "spleen")
 SHAPE = (5, 6, 7)

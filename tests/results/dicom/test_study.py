@@ -2,7 +2,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from kmed.results.dicom_study import body_part, inherited, lossy, require_text, save
+from kmed.results.dicom.study import body_part, inherited, lossy, require_text, save
 
 
 def test_names_of_another_character_set_stay_the_same(tmp_path):

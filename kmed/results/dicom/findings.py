@@ -10,8 +10,8 @@ import numpy as np
 
 from kmed.data.dicom.errors import NotDicom
 from kmed.data.dicom.series import Series
-from kmed.results.dicom_seg import write_seg
-from kmed.results.dicom_sr import write_sr
+from kmed.results.dicom.seg import write_seg
+from kmed.results.dicom.sr import write_sr
 
 DICOM = ("seg", "sr")
 
@@ -37,7 +37,7 @@ def write_dicom_findings(
         series: the volume that was segmented.
         measures: from `kmed.results.quantities`.
         label_names: of the classes, the background first.
-        label_codes: see `kmed.results.codes.label_code`.
+        label_codes: see `kmed.results.dicom.codes.label_code`.
         algorithm: name and version of what segmented.
         report: whether the report is written.
 

@@ -12,9 +12,9 @@ from pydicom.uid import generate_uid
 from kmed.data.dicom.errors import DicomError, NoGeometry
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_boxes import ImageBox, VolumeBox
-from kmed.results.dicom_seg import write_seg
-from kmed.results.dicom_sr import write_sr
+from kmed.results.dicom.boxes import ImageBox, VolumeBox
+from kmed.results.dicom.seg import write_seg
+from kmed.results.dicom.sr import write_sr
 from kmed.results.findings import quantities
 
 NAMES = ["background", "liver", "left kidney", "lesion"]

@@ -9,7 +9,7 @@ from kmed.data.dicom.errors import (
     SpacingUneven,
     TooLarge,
 )
-from kmed.results.frame_places import Place, own_grid
+from kmed.results.dicom.frame_places import Place, own_grid
 
 ROW, COLUMN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 

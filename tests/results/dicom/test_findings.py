@@ -8,7 +8,7 @@ from kmed.data.dicom.errors import NotDicom
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.results import write_findings
-from kmed.results.dicom_seg_reading import read_seg
+from kmed.results.dicom.seg_reading import read_seg
 
 AFFINE = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])
 NAMES = ["background", "liver", "nidus"]

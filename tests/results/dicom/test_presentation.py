@@ -12,9 +12,9 @@ from pydicom.uid import generate_uid
 from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_boxes import ImageBox, VolumeBox
-from kmed.results.dicom_capture import write_capture
-from kmed.results.dicom_presentation import write_presentation
+from kmed.results.dicom.boxes import ImageBox, VolumeBox
+from kmed.results.dicom.capture import write_capture
+from kmed.results.dicom.presentation import write_presentation
 
 AFFINE = np.array([[0, 0, 0.75, -20], [0, 1.5, 0, 7.5], [3.0, 0, 0, 100], [0, 0, 0, 1]])
 

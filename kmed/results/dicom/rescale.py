@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmed.results.dicom_study import decimal
+from kmed.results.dicom.study import decimal
 
 _LEVELS = 65535  # steps of 16 bits
 

@@ -16,8 +16,8 @@ from kmed.data.dicom.files import Source
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.pixels import stored_values
 from kmed.data.dicom.series import Series
-from kmed.results.codes import Code
-from kmed.results.frame_places import Place, own_grid, places_in
+from kmed.results.dicom.codes import Code
+from kmed.results.dicom.frame_places import Place, own_grid, places_in
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"

@@ -1,6 +1,6 @@
 import pytest
 
-from kmed.results.sr_groups import INTENSITIES, intensity_codes
+from kmed.results.dicom.sr_groups import INTENSITIES, intensity_codes
 
 
 def test_intensities_by_modality_or_as_said():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kmed.results.dicom_boxes import ImageBox, VolumeBox, image_boxes, require_boxes
+from kmed.results.dicom.boxes import ImageBox, VolumeBox, image_boxes, require_boxes
 
 ROW = {"boxes": [[1, 2, 5, 6], [0, 0, 0, 0]], "scores": [0.25, 0], "labels": [1, -1]}
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydicom.sr.codedict import codes
 
 from kmed.data.sample import DataError
-from kmed.results.code_table import ABNORMALITIES, OTHER_SCHEMES, SAME, STRUCTURES, TISSUES
+from kmed.results.dicom.code_table import ABNORMALITIES, OTHER_SCHEMES, SAME, STRUCTURES, TISSUES
 
 
 class Code(NamedTuple):

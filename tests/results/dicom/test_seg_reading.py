@@ -10,8 +10,8 @@ from pydicom.uid import RLELossless
 from kmed.data.dicom.errors import Damaged, DicomError, NoGeometry, NotDicom, SlicesDuplicated
 from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.results.dicom_seg import write_seg
-from kmed.results.dicom_seg_reading import read_seg
+from kmed.results.dicom.seg import write_seg
+from kmed.results.dicom.seg_reading import read_seg
 
 SHAPE = (5, 6, 7)
 AFFINE = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])
