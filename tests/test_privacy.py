@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from kmed import cli
 from kmed.data.audit import LeakageError, audit
-from kmed.data.dicom.deidentification.deidentify import deidentify
+from kmed.data.dicom.index import ArchiveIndex
 from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError, Sample
@@ -259,10 +259,24 @@ def test_an_index_names_no_patient(office, at_work):
     assert _leaks(office, beside) == set()
 
 
-def test_de_identified_files_name_no_patient(office):
-    report = deidentify(office / "data" / "images", office / "public", key_file=office / "key")
-    assert len(report.written) == 6 * SLICES and not report.refused
-    assert _leaks(office / "public", ()) == set()
+def test_dicom_commands_name_no_patient(office, at_work):
+    at_work.run("dicom", "inspect", "data", "pairs")
+    at_work.run("dicom", "inspect", "pairs", "--json")
+    at_work.run("dicom", "convert", "pairs", "--output", "volumes")
+    at_work.run("dicom", "deidentify", "data/images", "--output", "public", "--key", "secret")
+    for fault, folder in _broken(office).items():
+        at_work.run("dicom", "inspect", folder)
+        at_work.run("dicom", "convert", folder, "--output", f"volumes-{fault}", status=(0, 1, 2))
+        at_work.run(
+            *("dicom", "deidentify", folder, "--output", f"public-{fault}", "--key", "secret"),
+            status=(0, 1),
+        )
+    assert len(list((office / "public").rglob("*.dcm"))) == 6 * SLICES
+    index = ArchiveIndex(office / "archive.sqlite")
+    index.build(office / "pairs")
+    assert at_work.leaks() == set()
+    beside = (office / "data", office / "pairs", office / "broken")
+    assert _leaks(office, beside) == set()
 
 
 def test_a_split_that_parts_a_patient_names_only_samples(tmp_path):

@@ -211,6 +211,8 @@ def _tell(done: Any, output: Path) -> None:
     typer.echo(f"{len(done.written)} files in {output}")
     for which, why in done.failed:
         complain(f"failed: {which}: {why}")
+    if any('="resample"' in why for _, why in done.failed):
+        complain("kmed predict --resample makes a grid of tilted, uneven or incomplete series")
     if done.failed:
         raise typer.Exit(1)
 

@@ -38,6 +38,9 @@ def filled(ds: Dataset, keyword: str | BaseTag) -> Any:
     tag = _tag(keyword) if isinstance(keyword, str) else keyword
     if tag not in ds.keys():
         return None
+    decimals = _decimals(ds.get_item(tag))
+    if decimals is not None:
+        return decimals[0] if len(decimals) == 1 else decimals
     try:
         value = ds[tag].value
     except Exception:
@@ -67,11 +70,7 @@ def numbers(
         >>> numbers(ds, "PixelSpacing", 2), numbers(ds, "PixelSpacing", 3)
         ((0.5, 0.75), None)
     """
-    tag = _tag(keyword) if isinstance(keyword, str) else keyword
-    if tag not in ds.keys():
-        return None
-    value = _decimals(ds.get_item(tag))
-    return finite(filled(ds, tag) if value is None else value, length)
+    return finite(filled(ds, keyword), length)
 
 
 def _decimals(element: Any) -> list[float] | None:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from kmed.data.dicom.attributes import filled, numbers
 from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.lookup import Table, is_big_endian, palette, table
+from kmed.data.dicom.typed import typed_errors
 
 
 def windowed(
@@ -147,6 +148,12 @@ def display(
     """
     if bits not in (8, 16):
         raise ValueError(f"`bits` must be 8 or 16; received {bits}")
+    name = str(getattr(ds, "filename", None) or "data set")
+    with typed_errors(name, "it can't be displayed"):
+        return _displayed(ds, values, window, frame, photometric, bits)
+
+
+def _displayed(ds: Dataset, values: np.ndarray, window, frame, photometric, bits) -> np.ndarray:
     kind, top = (np.uint8 if bits == 8 else np.uint16), 2**bits - 1
     photometric = photometric or str(ds.get("PhotometricInterpretation"))
     if not photometric.startswith("MONOCHROME"):

@@ -17,6 +17,7 @@ from kmed.data.dicom.archives import archive_members, member_size, open_member
 from kmed.data.dicom.errors import Damaged, DicomError, NotDicom, OutsideFolder
 from kmed.data.dicom.parsing import parsed
 from kmed.data.dicom.raw_values import number, text
+from kmed.data.dicom.typed import typed_errors
 
 # Files that lie beside DICOM by custom. DICOM files need no suffix, so there is no list of what
 # is one: whatever else is no DICOM file is left out with a reason, for it may be a broken slice.
@@ -232,14 +233,8 @@ class _Listing:
 
 
 def _records(ds: Dataset, path: Path) -> list[Dataset]:
-    try:
-        records = list(ds.DirectoryRecordSequence or ())
-    except Exception as error:
-        # Whatever pydicom raises for values of the wrong kind.
-        raise Damaged(
-            f"{path}: a DICOMDIR whose records can't be read ({type(error).__name__})", files=[path]
-        ) from error
-    return records
+    with typed_errors(str(path), "the records of this DICOMDIR can't be read"):
+        return list(ds.DirectoryRecordSequence or ())
 
 
 def _below(folder: Path, parts: list[str], folders: dict[Path, dict[str, str]]) -> Path | None:

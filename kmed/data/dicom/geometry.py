@@ -195,7 +195,8 @@ def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
         f"{gap:.3f} mm apart"
     )
     whole = np.rint(gaps / gap)
-    multiples = np.abs(gaps - whole * gap) <= np.maximum(2 * allowed, UNEVEN * gaps)
+    close = np.maximum(min(2 * allowed, gap / 4), UNEVEN * gaps)
+    multiples = np.abs(gaps - whole * gap) <= close
     if multiples.all() and whole.min() >= 1:
         absent = int((whole - 1).clip(0).sum())
         if absent:

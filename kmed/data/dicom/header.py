@@ -149,7 +149,8 @@ def read_headers(
     """
     sources = [_source(source) for source in sources]
     if workers is None or workers < 2 or len(sources) < 2:
-        read = list(map(_attempted, sources))
+        with hushed():  # once for all of them: it takes its time
+            read = list(map(_attempted, sources))
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             read = list(pool.map(_attempted, sources, chunksize=32))

@@ -15,6 +15,7 @@ from kmed.data.dicom.errors import DicomError
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.header import Header, read_header
+from kmed.data.dicom.hushed import hushed
 
 # What differs from file to file; the rest is alike in most files of a series and is stored once.
 _OWN = ("instance_uid", "instance_number")
@@ -159,21 +160,19 @@ class Row(NamedTuple):
 
 def read_rows(reading: Reading) -> list[Row]:
     """Reads headers as text; one row a file, in their order."""
+    with hushed():  # once: it takes its time
+        return [_row(source, reading) for source in reading.sources]
+
+
+def _row(source: Source, reading: Reading) -> Row:
     key = reading.key
-    rows = []
-    for source in reading.sources:
-        try:
-            header = read_header(source)
-        except DicomError as error:
-            reason = str(error).removeprefix(f"{source.name}: ")
-            rows.append(Row("", "", None, reason.encode(errors="replace").decode()))
-            continue
-        if not header.is_image:
-            rows.append(Row("", "", None, NO_IMAGE))
-            continue
-        if header.patient and not reading.identifiers:
-            header = replace(header, patient=key.patient(header.patient))
-        rows.append(
-            Row(header.study_uid, header.series_uid, header_text(header, key.patient), None)
-        )
-    return rows
+    try:
+        header = read_header(source)
+    except DicomError as error:
+        reason = str(error).removeprefix(f"{source.name}: ")
+        return Row("", "", None, reason.encode(errors="replace").decode())
+    if not header.is_image:
+        return Row("", "", None, NO_IMAGE)
+    if header.patient and not reading.identifiers:
+        header = replace(header, patient=key.patient(header.patient))
+    return Row(header.study_uid, header.series_uid, header_text(header, key.patient), None)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kmed.data.dicom.files import Source, dicom_files
-from kmed.data.dicom.index_tables import FileRow, Tables
-from kmed.data.sample import DataError
+from kmed.data.dicom.files import LeftOut, Source, dicom_files
+from kmed.data.dicom.header import Header
+from kmed.data.dicom.header_text import Reading, read_rows
+from kmed.data.dicom.index_tables import Name, Tables, chosen, headers_of, left_out_of, root_of
+from kmed.data.dicom.index_writer import Described, Known, Writer
+from kmed.data.dicom.processes import Processes
+from kmed.data.dicom.samples import samples_of
+from kmed.data.dicom.volumes import archive_of
+from kmed.data.sample import DataError, Sample
 
+_COMMITTED = 2_048  # files of one transaction
 _AT_ONCE = 64  # files of one task
 _WORTH_PROCESSES = 4_000  # files that take longer than processes take to start
 
@@ -129,31 +139,157 @@ class ArchiveIndex:
         if root.name.upper() == "DICOMDIR":
             raise DataError(f"{root}: an index is of a folder; give {root.parent}")
         found = dicom_files(root)
-        with self._tables.writing(root) as tables:
-            known = tables.known()
-            added = changed = 0
-            to_read: list[tuple[Source, FileRow]] = []
+        with self._tables.writing(root) as db:
+            writer = Writer(db, root)
+            known, to_read = writer.known(), []
+            added = changed = unchanged = 0
             for source in found.files:
-                row = _row(source, root)
-                if row is None or source.path == self._tables.path:
+                now = _known(source)
+                if now is None or source.path == self._tables.path:
+                    continue  # gone since it was listed, or the index itself
+                name = _name(source, root)
+                before = known.pop(name, None)
+                if before is not None and before[:2] == now[:2]:
+                    unchanged += 1
                     continue
-                before = known.pop(row.name, None)
-                if before is None:
-                    added += 1
-                elif (before.size, before.mtime_ns) != (row.size, row.mtime_ns):
-                    changed += 1
-                    row = row._replace(series=before.series)
-                else:
-                    continue
-                to_read.append((source, row))
-            unlisted = [one for one in found.left_out if _is_folder(one.name)]
-            gone = [name for name in known if not _below(root, name, unlisted)]
-            tables.remove(gone)
-            self._read(tables, to_read, workers, progress)
-            for number, headers in tables.stale(root):
-                tables.describe(number, *_described(headers))
-            left_out = tables.left_out(
-                {_relative(one.name, root): one.reason for one in found.left_out}
-            )
-        unchanged = len(found.files) - len(to_read)
+                added += before is None
+                changed += before is not None
+                to_read.append((source, name, now._replace(series=before and before.series)))
+            # A folder that can't be listed for the moment keeps its files.
+            kept = tuple(f"{one.name}{os.sep}" for one in found.left_out if _is_folder(one.name))
+            gone = [name for name in known if not str(root / name[0]).startswith(kept)]
+            writer.remove(gone)
+            self._read(writer, to_read, workers, progress)
+            for some in _batched(writer.stale(), _AT_ONCE):
+                writer.describe({number: _described(writer.headers(number)) for number in some})
+            left_out = writer.finish({one.name: one.reason for one in found.left_out})
         return Counts(added, changed, len(gone), unchanged, left_out)
+
+    def _read(
+        self,
+        writer: Writer,
+        to_read: list[tuple[Source, Name, Known]],
+        workers: int | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        if workers is None:
+            workers = (os.cpu_count() or 1) if len(to_read) >= _WORTH_PROCESSES else 1
+        done, waiting = 0, []
+        batches = list(_batched(to_read, _AT_ONCE))
+        tasks = [
+            Reading(tuple(source for source, *_ in some), writer.key, self._tables.identifiers)
+            for some in batches
+        ]
+        with ExitStack() as stack:
+            run = map if workers < 2 else stack.enter_context(Processes(workers)).map
+            for some, rows in zip(batches, run(read_rows, tasks), strict=True):
+                waiting += [(*one[1:], row) for one, row in zip(some, rows, strict=True)]
+                done += len(some)
+                if len(waiting) >= _COMMITTED or done == len(to_read):
+                    writer.add(waiting)
+                    waiting = []
+                if progress is not None:
+                    progress(done, len(to_read))
+
+    def series(self, *, modality: str | None = None, min_slices: int = 1) -> list[IndexedSeries]:
+        """Lists series.
+
+        Args:
+            modality: only those of this Modality, for instance "CT".
+            min_slices: only those whose largest volume has as many slices.
+
+        Returns:
+            The series, by patient, study and series UID.
+
+        Raises:
+            DataError: the index is not built.
+        """
+        with self._tables.reading() as db:
+            root = root_of(db)
+            return [
+                IndexedSeries(
+                    patient=row.patient,
+                    study_uid=row.study_uid,
+                    series_uid=row.series_uid,
+                    modality=row.modality,
+                    volumes=tuple(_volume(one) for one in json.loads(row.volumes)),
+                    files=tuple(one.source.name for one in headers_of(db, root, row.number)),
+                )
+                for row in chosen(db, modality, min_slices)
+            ]
+
+    def samples(
+        self,
+        *,
+        modality: str | None = None,
+        min_slices: int = 1,
+        left_out: list[tuple[str, str]] | None = None,
+        **options,
+    ) -> list[Sample]:
+        """Lists series as samples; no file is opened before a sample is read.
+
+        Args:
+            modality: as of `series`.
+            min_slices: as of `series`.
+            left_out: gets pairs of what is not taken and the reason; None: a series that can't be
+                read raises.
+            **options: as of `dicom_series`.
+
+        Returns:
+            As `dicom_series`, with the index's patients.
+
+        Raises:
+            DataError: as `dicom_series`; the index is not built.
+        """
+        with self._tables.reading() as db:
+            root = root_of(db)
+            rows = chosen(db, modality, min_slices)
+            headers = [one for row in rows for one in headers_of(db, root, row.number)]
+        archive = archive_of(headers, () if left_out is None else self.left_out())
+        return samples_of(archive, root, left_out=left_out, **options)
+
+    def left_out(self) -> list[LeftOut]:
+        """Lists the files that are no image or can't be read, and why."""
+        with self._tables.reading() as db:
+            return left_out_of(db, root_of(db))
+
+
+def _name(source: Source, root: Path) -> Name:
+    return (os.path.relpath(source.path, root), source.member or "")
+
+
+def _known(source: Source) -> Known | None:
+    try:
+        status = os.stat(source.path)
+    except OSError:
+        return None
+    return Known(status.st_size, status.st_mtime_ns, None)
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name) and not os.path.islink(name)
+
+
+def _described(headers: list[Header]) -> Described:
+    (series,) = archive_of(headers).series
+    volumes = sorted(series.volumes, key=lambda one: -one.shape[0])
+    content = [
+        IndexedVolume(
+            one.shape, one.spacing_mm, one.split_by, one.problem and type(one.problem).__name__
+        )
+        for one in volumes
+    ]
+    slices = volumes[0].shape[0] if volumes else 0
+    return Described(series.patient, series.modality, slices, json.dumps(content))
+
+
+def _volume(content: list) -> IndexedVolume:
+    shape, spacing_mm, split_by, problem = content
+    return IndexedVolume(tuple(shape), spacing_mm and tuple(spacing_mm), split_by, problem)
+
+
+def _batched(items: Iterable, count: int) -> Iterator[list]:
+    """Gives items in lists of `count`, the last perhaps of fewer."""
+    items = iter(items)
+    while some := list(islice(items, count)):
+        yield some

@@ -13,6 +13,7 @@ from kmed.data.dicom.attributes import filled, number, numbers
 from kmed.data.dicom.errors import UnsupportedPixels
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.lookup import is_big_endian, table
+from kmed.data.dicom.typed import typed_errors
 
 _PADDING = ("PixelPaddingValue", "FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue")
 _LIMITS = ("PixelPaddingRangeLimit", "FloatPixelPaddingRangeLimit")
@@ -47,6 +48,11 @@ def frame_values(
         Damaged: a lookup table shorter than it declares.
     """
     name = str(getattr(ds, "filename", None) or "data set")
+    with typed_errors(name, "its values can't be converted"):
+        return _frame_values(ds, stored, frame, name, kinds)
+
+
+def _frame_values(ds: Dataset, stored: np.ndarray, frame: Frame, name: str, kinds) -> np.ndarray:
     modality_lut = filled(ds, "ModalityLUTSequence")
     slope, intercept = frame.slope, frame.intercept
     if modality_lut is not None:

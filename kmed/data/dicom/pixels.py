@@ -17,6 +17,7 @@ from kmed.data.dicom.errors import Damaged, MissingCodec, TooLarge
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.pixel_layout import PixelLayout, layout_of
 from kmed.data.dicom.pixel_values import frame_values, padding_mask
+from kmed.data.dicom.typed import typed_errors
 
 __all__ = ["Stored", "display", "frame_values", "padding_mask", "stored", "stored_values"]
 
@@ -73,6 +74,11 @@ def stored(source, *, frames: Sequence[int] | None = None) -> Stored:
         DicomError: as `stored_values`.
     """
     ds, name = _dataset(source)
+    with typed_errors(name, "its pixels can't be read"):
+        return _stored(ds, name, frames)
+
+
+def _stored(ds: Dataset, name: str, frames: Sequence[int] | None) -> Stored:
     layout = layout_of(ds, name)
     chosen = range(layout.frames) if frames is None else [int(index) for index in frames]
     if frames is not None and any(not 0 <= index < layout.frames for index in chosen):

@@ -64,17 +64,17 @@ class Processes:
         for process in list(self._started):
             _close(process)
 
-    def submit(self, function: Callable[[Any], Any], task: Any) -> Future:
-        """Runs `function(task)` in a process.
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Runs `function(*arguments)` in a process.
 
         Args:
             function: of a module, picklable.
-            task: its argument.
+            *arguments: picklable.
 
         Returns:
             The future result; what the function raises, or `ProcessEnded`.
         """
-        return self._threads.submit(self._run, function, task)
+        return self._threads.submit(self._run, function, arguments)
 
     def map(
         self, function: Callable[[Any], Any], tasks: Iterable[Any], *, ahead: int | None = None
@@ -93,8 +93,8 @@ class Processes:
             lambda task: self.submit(function, task), tasks, ahead or 2 * self.count
         )
 
-    def _run(self, function: Callable[[Any], Any], task: Any) -> Any:
-        content = pickle.dumps((function, task), pickle.HIGHEST_PROTOCOL)
+    def _run(self, function: Callable[..., Any], arguments: tuple) -> Any:
+        content = pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
         process = getattr(self._own, "process", None)
         if process is None:
             process = self._own.process = _started()
@@ -166,11 +166,11 @@ def serve() -> None:
     os.dup2(2, 1)  # what a library prints must not get among the results
     while True:
         try:
-            function, task = pickle.load(tasks)
+            function, arguments = pickle.load(tasks)
         except EOFError:
             return
         try:
-            content = pickle.dumps((True, function(task)), pickle.HIGHEST_PROTOCOL)
+            content = pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             content = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
         results.write(content)

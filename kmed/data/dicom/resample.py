@@ -11,7 +11,7 @@ from scipy.ndimage import affine_transform
 
 from kmed.data.dicom.errors import TooLarge
 from kmed.data.dicom.frames import Frame
-from kmed.data.dicom.geometry import UNEVEN, axes, regular_step
+from kmed.data.dicom.geometry import UNEVEN, axes, regular_step, usual_gap
 
 AIR_HU = -1024
 _MOST_FOLD = 64  # voxels of the grid for each of the slices'
@@ -100,7 +100,7 @@ def target_grid(frames: Sequence[Frame], rows: int, columns: int) -> Target:
 def _known(along: np.ndarray) -> list[float]:
     """At which index of the grid each slice lies; the first at 0, the last at a whole number."""
     gaps = np.diff(along)
-    gap = float(np.median(gaps))
+    gap = usual_gap(gaps)
     part = (along - along[0]) / (along[-1] - along[0])
     whole = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / gap), 1))])
     if np.abs(part * whole[-1] - whole).max() <= UNEVEN:

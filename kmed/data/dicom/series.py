@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
@@ -279,7 +278,7 @@ def _read(volume: Volume, decisions: Decisions, values, padding) -> Series:
     else:
         outside = read.padded()
         if plan.headers[0].modality == "CT" and values == "units" and padding is None:
-            outside = min(AIR_HU, AIR_HU if outside is None else outside)
+            outside = AIR_HU if outside is None else min(outside, AIR_HU)
         array = resampled(plan.target, read, outside=outside, empty=empty)
     turned = np.ascontiguousarray(apply_orientation(array, turn))
     affine = affine @ inv_ornt_aff(turn, array.shape)
@@ -299,8 +298,3 @@ def _read(volume: Volume, decisions: Decisions, values, padding) -> Series:
         problems=plan.problems,
         resampled=plan.target is not None,
     )
-
-
-def said(split_by: Mapping[str, Any]) -> str:
-    """What a volume is split by, in words."""
-    return ", ".join(f"{name} {value}" for name, value in split_by.items())

@@ -35,7 +35,9 @@ class Walk:
         self.unpack_length = struct.Struct(f"{order}L").unpack_from
         self.through_pixels, self.only = pixels, group
         self.count = self.top = self.top_count = self.left = 0
-        self.top_elements = 0
+        # Of the data set itself: tag, VR, length, where the value is.
+        self.elements: list[tuple[int, bytes | None, int, int]] = []
+        self.plain = True  # no length of these is undefined
         self.pixels_at = self.pixel_length = None
         self.encapsulated = False
 
@@ -100,6 +102,7 @@ class Walk:
                 if not self.through_pixels:
                     return start
             tag = group << 16 | element
+            value = at
             if length == _UNDEFINED:
                 if self._holds_items(tag, vr, at):
                     at = self._items(at, None, explicit, depth + 1)
@@ -112,7 +115,9 @@ class Walk:
             if depth == 0:
                 # Here the walk goes on when more bytes have been read.
                 self.top, self.top_count = at, self.count
-                self.top_elements += 1
+                self.elements.append((tag, vr, length, value))
+                if length == _UNDEFINED:
+                    self.plain = False
             if count > ELEMENTS:
                 self._counted(count)
         if not closed:

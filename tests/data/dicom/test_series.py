@@ -1,18 +1,17 @@
-import shutil
+import tracemalloc
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from highdicom.image import get_volume_from_series
 from scipy.spatial.transform import Rotation
 
-from kmed.data.dicom.errors import LocalizerRefused
+from kmed.data.dicom.errors import LocalizerRefused, SlicesDuplicated
 from kmed.data.dicom.samples import dicom_series
-from kmed.data.dicom.series import read_series
+from kmed.data.dicom.series import read_series, read_volume
+from kmed.data.dicom.volumes import volumes_of
 from kmed.data.dicom.writer import StudyHeader, write_series
-from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError
 
 SHAPE = (5, 6, 7)
@@ -104,23 +103,6 @@ def test_siemens_oblique_series_as_highdicom_reads_it(shared_data):
     np.testing.assert_allclose(read.affine, expected.affine, atol=2e-3)
     assert read.spacing_mm == pytest.approx((6.5, 0.6875, 0.6875), abs=1e-4)
     assert read.array.shape == (22, 320, 280) and read.modality == "MR"
-
-
-def test_ge_time_points_as_dcm2niix_converts_them(shared_data):
-    base = shared_data / "data" / "dicom" / "dcm_qa_nih"
-    files = sorted((base / "In" / "20180918GE" / "mr_0004").glob("*.dcm"))
-    with pytest.raises(DataError, match="two slices at one position"):
-        read_series(files)
-    image = nib.as_closest_canonical(nib.load(base / "Ref" / "DCM2NIIX_regression_test_4.nii"))
-    volumes = np.asarray(image.dataobj)  # x to right, y to anterior, z to superior
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
-    for time in (0, 7):
-        read = read_series(files[15 * time : 15 * (time + 1)])
-        expected = volumes[::-1, ::-1, :, time].transpose(2, 1, 0)
-        np.testing.assert_array_equal(read.array, expected)
-    corner = lps @ (volumes.shape[0] - 1, volumes.shape[1] - 1, 0, 1)
-    np.testing.assert_allclose(read.affine[:, 3], corner, atol=1e-3)
-    np.testing.assert_allclose(read.spacing_mm, image.header.get_zooms()[2::-1], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -292,48 +274,44 @@ def test_single_slice_takes_its_thickness(series):
         read_series(files[0])
 
 
-def test_masks(tmp_path):
-    make(tmp_path / "in" / "a" / "ct", patient="a")
-    make(tmp_path / "in" / "b" / "ct", patient="b")
-    masks = tmp_path / "masks"
-    (masks / "a").mkdir(parents=True)
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[1, 2, 3] = 2
-    write_nifti(masks / "a" / "ct.nii.gz", mask, AXIAL)
-    with pytest.raises(DataError, match=r"no mask; expected b/ct\.nii\.gz or b/ct\.nii in"):
-        dicom_series(tmp_path / "in", masks=masks)
-    shutil.copytree(masks / "a", masks / "b")
-    samples = dicom_series(tmp_path / "in", masks=masks)
-    assert [(s.id, s.patient) for s in samples] == [("a/ct", "a"), ("b/ct", "b")]
-    arrays = samples[0].read()
-    np.testing.assert_array_equal(arrays.mask, mask)
-    assert arrays.image.shape == (*SHAPE, 1) and len(samples[0].files) == 6
-    moved = AXIAL.copy()
-    moved[0, 3] += 0.01
-    write_nifti(masks / "a" / "ct.nii.gz", mask, moved)
-    with pytest.raises(DataError, match=r"ct\.nii\.gz: must lie on the grid of .*0\.01 mm"):
-        samples[0].read()
+def test_several_volumes_and_which(tmp_path):
+    for echo in ("4.6", "9.2"):
+        for file in make(tmp_path / echo, modality="MR"):
+            edit(file, EchoTime=echo, SOPInstanceUID=pydicom.uid.generate_uid())
+    with pytest.raises(SlicesDuplicated, match=r"EchoTime; choose one .* volume=0 to 1"):
+        read_series(tmp_path)
+    for number, echo in enumerate(("4.6", "9.2")):
+        assert {Path(f).parent.name for f in read_series(tmp_path, volume=number).files} == {echo}
+    with pytest.raises(DataError, match="`volume` must be from 0 to 1; received 2"):
+        read_series(tmp_path, volume=2)
 
 
-def test_masks_by_the_name_of_the_series_folder(tmp_path):
-    make(tmp_path / "in" / "x" / "one")
-    make(tmp_path / "in" / "x" / "two", patient="p2")
-    (tmp_path / "masks").mkdir()
-    for name in ("one", "two"):
-        write_nifti(tmp_path / "masks" / f"{name}.nii", np.ones(SHAPE, np.uint8), AXIAL)
-    samples = dicom_series(tmp_path / "in", masks=tmp_path / "masks")
-    assert [s.read().mask.sum() for s in samples] == [210, 210]
-
-
-def test_patients_and_modality(tmp_path):
+def test_localizers_of_another_series(tmp_path):
     make(tmp_path / "ct")
-    make(tmp_path / "mr", modality="MR", name="mr")
-    assert [s.id for s in dicom_series(tmp_path, modality="mr")] == ["mr"]
-    with pytest.raises(DataError, match="no series of modality 'PT'"):
-        dicom_series(tmp_path, modality="PT")
-    for file in (tmp_path / "mr").iterdir():
-        edit(file, PatientID="")
-    with pytest.raises(DataError, match="mr: every slice of a series must have one Patient ID"):
-        dicom_series(tmp_path)
-    samples = dicom_series(tmp_path, patient=lambda folder: folder.name)
-    assert [s.patient for s in samples] == ["ct", "mr"]
+    for file in make(tmp_path / "scout", name="scout"):
+        edit(file, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    read = read_series(tmp_path)
+    assert read.array.shape == SHAPE and read.problems == ("5 localizers of other series left out",)
+    with pytest.raises(LocalizerRefused, match="localizer"):
+        read_series(tmp_path, localizers="refuse")
+    with pytest.raises(ValueError, match='`localizers` must be "leave_out" or "refuse"'):
+        read_series(tmp_path, localizers="keep")
+    with pytest.raises(ValueError, match="`values` must be one of units, stored, suv"):
+        read_series(tmp_path, values="hu")
+
+
+def test_a_volume_decodes_into_one_array(tmp_path):
+    """Sagittal slices, which are turned: no second array of the size of the first."""
+    shape = (64, 128, 128)
+    affine = np.array([[-2, 0, 0, 20], [0, 0, 1, -7], [0, -1, 0, 40], [0, 0, 0, 1.0]])
+    study = StudyHeader(patient_id="p", patient_name="A^B", entropy=("p",), date="20250101")
+    write_series(tmp_path, np.zeros(shape), affine, study, modality="CT", name="ct", number=1)
+    (volume,) = volumes_of(tmp_path).series[0].volumes
+    read_volume(volume)  # modules and codecs are loaded
+    tracemalloc.start()
+    read = read_volume(volume)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read.array.shape == (128, 128, 64) and read.slice_axis == 2
+    assert read.array.flags.c_contiguous and read.array.dtype == np.int16
+    assert peak < 1.5 * read.array.nbytes

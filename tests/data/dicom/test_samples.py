@@ -1,0 +1,147 @@
+"""Series below a folder as samples: ids, patients, masks, what is left out."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from kmed.data.dicom.errors import GantryTilted, NotDicom, SlicesDuplicated
+from kmed.data.dicom.samples import dicom_images, dicom_series
+from kmed.data.dicom.writer import StudyHeader, write_series
+from kmed.data.nifti import write_nifti
+from kmed.data.sample import DataError
+
+SHAPE = (5, 6, 7)
+AXIAL = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0, 1.0]])
+
+
+def make(folder: Path, affine=AXIAL, *, modality="CT", patient="p1", name="ct") -> list[Path]:
+    study = StudyHeader(patient_id=patient, patient_name="A^B", entropy=(patient,), date="20250101")
+    array = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    return write_series(
+        folder, array, affine, study, modality=modality, name=name, number=1
+    )  # fmt: skip
+
+
+def edit(file, **attributes):
+    ds = pydicom.dcmread(file)
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(ds, keyword)
+        else:
+            setattr(ds, keyword, value)
+    ds.save_as(file)
+
+
+def test_masks(tmp_path):
+    make(tmp_path / "in" / "a" / "ct", patient="a")
+    make(tmp_path / "in" / "b" / "ct", patient="b")
+    masks = tmp_path / "masks"
+    (masks / "a").mkdir(parents=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1, 2, 3] = 2
+    write_nifti(masks / "a" / "ct.nii.gz", mask, AXIAL)
+    with pytest.raises(DataError, match=r"no mask; expected b/ct\.nii\.gz or b/ct\.nii in"):
+        dicom_series(tmp_path / "in", masks=masks)
+    shutil.copytree(masks / "a", masks / "b")
+    samples = dicom_series(tmp_path / "in", masks=masks)
+    assert [(s.id, s.patient) for s in samples] == [("a/ct", "a"), ("b/ct", "b")]
+    arrays = samples[0].read()
+    np.testing.assert_array_equal(arrays.mask, mask)
+    assert arrays.image.shape == (*SHAPE, 1) and len(samples[0].files) == 6
+    moved = AXIAL.copy()
+    moved[0, 3] += 0.01
+    write_nifti(masks / "a" / "ct.nii.gz", mask, moved)
+    with pytest.raises(DataError, match=r"ct\.nii\.gz: must lie on the grid of .*0\.01 mm"):
+        samples[0].read()
+
+
+def test_masks_by_the_name_of_the_series_folder(tmp_path):
+    make(tmp_path / "in" / "x" / "one")
+    make(tmp_path / "in" / "x" / "two", patient="p2")
+    (tmp_path / "masks").mkdir()
+    for name in ("one", "two"):
+        write_nifti(tmp_path / "masks" / f"{name}.nii", np.ones(SHAPE, np.uint8), AXIAL)
+    samples = dicom_series(tmp_path / "in", masks=tmp_path / "masks")
+    assert [s.read().mask.sum() for s in samples] == [210, 210]
+
+
+def test_patients_and_modality(tmp_path):
+    make(tmp_path / "ct")
+    make(tmp_path / "mr", modality="MR", name="mr")
+    assert [s.id for s in dicom_series(tmp_path, modality="mr")] == ["mr"]
+    with pytest.raises(DataError, match="no series of modality 'PT'"):
+        dicom_series(tmp_path, modality="PT")
+    for file in (tmp_path / "mr").iterdir():
+        edit(file, PatientID="")
+    with pytest.raises(DataError, match="mr: every slice of a series must have one Patient ID"):
+        dicom_series(tmp_path)
+    samples = dicom_series(tmp_path, patient=lambda folder: folder.name)
+    assert [s.patient for s in samples] == ["ct", "mr"]
+
+
+def test_several_volumes_of_one_series(tmp_path):
+    for echo in ("4.6", "9.2"):
+        for file in make(tmp_path / "mr" / echo, modality="MR"):
+            edit(file, EchoTime=echo, SOPInstanceUID=pydicom.uid.generate_uid())
+    with pytest.raises(SlicesDuplicated, match="2 volumes, told apart by EchoTime"):
+        dicom_series(tmp_path)
+    samples = dicom_series(tmp_path, several="all")
+    assert [s.id for s in samples] == ["mr/1", "mr/2"]
+    assert {Path(f).parent.name for f in samples[1].files} == {"9.2"}
+    assert samples[0].read().image.shape == (*SHAPE, 1) and samples[0].modality == "MR"
+    with pytest.raises(ValueError, match='`several` must be "refuse" or "all"'):
+        dicom_series(tmp_path, several="first")
+
+
+def test_what_cannot_be_read_is_left_out_and_said(tmp_path):
+    make(tmp_path / "good")
+    make(tmp_path / "gap", name="gap")[2].unlink()
+    (tmp_path / "good" / "IM1").write_text("no image")
+    with pytest.raises(NotDicom, match="IM1"):
+        dicom_series(tmp_path)
+    (tmp_path / "good" / "IM1").rename(tmp_path / "IM1")
+    left_out = []
+    samples = dicom_series(tmp_path, left_out=left_out)
+    assert [s.id for s in samples] == ["good"]
+    assert "not a DICOM file" in left_out[0][1] and "1 slice is missing" in left_out[1][1]
+    (tmp_path / "IM1").unlink()
+    with pytest.raises(DataError, match="1 slice is missing"):
+        dicom_series(tmp_path)
+    samples = dicom_series(tmp_path, missing="resample")
+    assert [s.id for s in samples] == ["gap", "good"]
+    assert samples[0].read().image.shape == (*SHAPE, 1)
+    assert samples[0].series().resampled and not samples[1].series().resampled
+
+
+def test_decided_series_have_the_grid_of_what_is_read(tmp_path):
+    sheared = AXIAL.copy()
+    sheared[1, 0] = 0.7
+    make(tmp_path / "in" / "ct", sheared)
+    with pytest.raises(GantryTilted):
+        dicom_series(tmp_path / "in")
+    (sample,) = dicom_series(tmp_path / "in", tilt="resample")
+    read = sample.read()
+    assert read.image.shape == (5, 10, 7, 1)
+    (tmp_path / "masks").mkdir()
+    write_nifti(tmp_path / "masks" / "ct.nii", np.ones((5, 10, 7), np.uint8), read.affine)
+    (sample,) = dicom_series(tmp_path / "in", masks=tmp_path / "masks", tilt="resample")
+    assert sample.read().mask.sum() == 350
+
+
+def test_localizers_of_their_own_are_no_samples(tmp_path):
+    make(tmp_path / "ct")
+    for file in make(tmp_path / "scout", name="scout"):
+        edit(file, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert [s.id for s in dicom_series(tmp_path)] == ["ct"]
+
+
+def test_volumes_or_pictures(tmp_path):
+    make(tmp_path / "ct")
+    assert [s.id for s in dicom_images(tmp_path)] == ["ct"]
+    for file in (tmp_path / "ct").iterdir():
+        edit(file, Modality="DX")
+    samples = dicom_images(tmp_path)
+    assert len(samples) == 5 and all(s.read().image.shape == (6, 7, 1) for s in samples)
