@@ -38,7 +38,7 @@ _NUMBER_OF_FRAMES = BaseTag(0x00280008)
 _SERIES_NUMBER, _INSTANCE_NUMBER = BaseTag(0x00200011), BaseTag(0x00200013)
 _ACQUISITION_NUMBER, _DESCRIPTION = BaseTag(0x00200012), BaseTag(0x0008103E)
 _CHARACTER_SET = BaseTag(0x00080005)
-_MEDIA_CLASS, _SYNTAX = BaseTag(0x00020002), BaseTag(0x00020010)
+_MEDIA_CLASS = BaseTag(0x00020002)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +182,8 @@ def _parsed(source: Source, pixels: bool, max_bytes: int | None) -> Parsed:
 
 
 def _header(read: Parsed, source: Source) -> Header:
-    ds, name = read.dataset, source.name
-    sop_class = text(ds, _SOP_CLASS) or text(ds.file_meta, _MEDIA_CLASS)
+    ds, name = read.content, source.name
+    sop_class = text(ds, _SOP_CLASS) or text(read.meta, _MEDIA_CLASS)
     modality = text(ds, _MODALITY)
     rows, columns = number(ds, _ROWS, name), number(ds, _COLUMNS, name)
     uids = [text(ds, tag) for tag in (_INSTANCE, _SERIES, _STUDY)]
@@ -211,7 +211,7 @@ def _header(read: Parsed, source: Source) -> Header:
         "patient": words(ds, _PATIENT),
         "modality": modality,
         "image_type": tuple(v.strip() for v in text(ds, _IMAGE_TYPE).split("\\") if v.strip()),
-        "transfer_syntax": text(ds.file_meta, _SYNTAX),
+        "transfer_syntax": read.syntax,
         "rows": rows,
         "columns": columns,
         "samples": number(ds, _SAMPLES, name) or 1,

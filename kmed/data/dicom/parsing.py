@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from functools import cache, lru_cache
-from typing import BinaryIO, NamedTuple
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from typing import BinaryIO
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import (
@@ -33,20 +34,43 @@ _TRANSFER_SYNTAX = 0x00020010
 _CHARACTER_SET = 0x00080005
 
 
-class Parsed(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
     """A data set and what stands behind it.
 
     Attributes:
-        dataset: all that was asked for.
+        content: all that was asked for, without file meta information.
+        meta: elements of group 0002.
+        syntax: Transfer Syntax UID as stated, or found where it is not stated and plain.
         pixels: whether the file has pixel data.
         pixel_length: their declared bytes; None where absent or of undefined length (encapsulated).
         left: bytes from the start of their value to the end of the file.
+        name: of the file.
+        preamble: its first 128 bytes, if it has the prefix.
     """
 
-    dataset: FileDataset
+    content: Dataset
+    meta: Dataset
+    syntax: str
     pixels: bool
     pixel_length: int | None
     left: int
+    name: str
+    preamble: bytes | None
+
+    @cached_property
+    def dataset(self) -> FileDataset:
+        """The data set with file meta, as pydicom reads it; a header is quicker without."""
+        content = self.content
+        implicit, little = content.original_encoding
+        meta = FileMetaDataset(self.meta)
+        meta.set_original_encoding(self.meta.original_encoding[0], True, "iso8859")
+        if _TRANSFER_SYNTAX not in meta and self.syntax:
+            meta.TransferSyntaxUID = self.syntax
+        dataset = FileDataset(None, content, self.preamble, meta, implicit, little)
+        dataset.set_original_encoding(implicit, little, content.original_character_set)
+        dataset.filename = self.name
+        return dataset
 
 
 def parsed(
@@ -104,7 +128,7 @@ def _parsed(buffer: Buffer, pixels: bool, inflated: int) -> Parsed:
             raise NotDicom(f"{name}: not a DICOM file (no DICM prefix){hint}", files=[name])
     preamble = buffer.data[:128] if prefixed else None
     meta, start = _file_meta(buffer, start)
-    stated = meta.get_item(_TRANSFER_SYNTAX) if meta else None
+    stated = meta.get_item(_TRANSFER_SYNTAX)
     syntax = _uid(stated.value) if stated is not None else ""
     if syntax == DeflatedExplicitVRLittleEndian:
         buffer = Inflated(buffer, start, inflated)
@@ -129,12 +153,18 @@ def _parsed(buffer: Buffer, pixels: bool, inflated: int) -> Parsed:
     if not prefixed and "SOPClassUID" not in content:
         raise NotDicom(f"{name}: not a DICOM file (no DICM prefix)", files=[name])
     if not syntax and not walk.encapsulated:
-        plain = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
-        meta.TransferSyntaxUID = ExplicitVRBigEndian if big else plain
-    dataset = FileDataset(None, content, preamble, meta, not explicit, not big)
-    dataset.set_original_encoding(not explicit, not big, content.original_character_set)
-    dataset.filename = name
-    return Parsed(dataset, walk.pixels_at is not None, walk.pixel_length, walk.left)
+        syntax = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+        syntax = ExplicitVRBigEndian if big else syntax
+    return Parsed(
+        content=content,
+        meta=meta,
+        syntax=str(syntax),
+        pixels=walk.pixels_at is not None,
+        pixel_length=walk.pixel_length,
+        left=walk.left,
+        name=name,
+        preamble=preamble,
+    )
 
 
 def _content(walk: Walk, start: int, end: int, explicit: bool, big: bool) -> Dataset:
@@ -146,7 +176,9 @@ def _content(walk: Walk, start: int, end: int, explicit: bool, big: bool) -> Dat
     for number, vr, length, at in walk.elements:
         tag, said = _tag(number), _vr(vr)
         value = data[at : at + length] if length else empty_value_for_VR(said, raw=True)
-        elements[tag] = RawDataElement(tag, said, length, value, at, not explicit, not big)
+        # As its constructor, which is written in Python and takes thrice as long.
+        row = (tag, said, length, value, at, not explicit, not big, True, False)
+        elements[tag] = tuple.__new__(RawDataElement, row)
     content = Dataset(elements)
     character_set = elements.get(_CHARACTER_SET)
     encoding = "iso8859" if character_set is None else list(_encodings(character_set[:4]))
@@ -187,15 +219,14 @@ def _uid(value: object) -> str:
     return text.strip("\0 ")
 
 
-def _file_meta(buffer: Buffer, start: int) -> tuple[FileMetaDataset, int]:
+def _file_meta(buffer: Buffer, start: int) -> tuple[Dataset, int]:
     """The elements of group 0002, and where they end."""
     first = buffer.data[start : start + 6]
     if first[:2] != b"\2\0" or len(first) < 6:
-        return FileMetaDataset(), start
+        none = Dataset()
+        none.set_original_encoding(False, True, "iso8859")
+        return none, start
     explicit = first[4] in LETTERS and first[5] in LETTERS
     walk = Walk(buffer, False, pixels=False, group=0x0002)
     end = walk.whole(start, explicit)
-    content = _content(walk, start, end, explicit, False)
-    meta = FileMetaDataset(content)
-    meta.set_original_encoding(not explicit, True, "iso8859")
-    return meta, end
+    return _content(walk, start, end, explicit, False), end

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
+from kmed.data.dicom.attributes import has, quick
 from kmed.data.dicom.errors import Damaged, NotDicom, TooLarge, UnsupportedPixels
 
 # Decoded size up to which one file is read; more needs `frames`.
@@ -106,7 +107,7 @@ def layout_of(ds: Dataset, name: str) -> PixelLayout:
         Damaged: a description that contradicts itself or lacks something.
         UnsupportedPixels: a kind of pixels without a defined meaning here.
     """
-    present = [element for element in _ELEMENTS if element in ds]
+    present = [element for element in _ELEMENTS if has(ds, element)]
     if not present:
         if ds.get("PixelDataProviderURL"):
             raise UnsupportedPixels(
@@ -123,7 +124,7 @@ def layout_of(ds: Dataset, name: str) -> PixelLayout:
     rows, columns = number("Rows", 1, 65535), number("Columns", 1, 65535)
     frames = number("NumberOfFrames", 1, 2**31 - 1, default=1)
     samples = number("SamplesPerPixel", 1, 65535)
-    photometric = str(ds.get("PhotometricInterpretation") or "").strip()
+    photometric = _text(ds, "PhotometricInterpretation")
     if photometric not in _SAMPLES:
         raise UnsupportedPixels(
             f"{name}: Photometric Interpretation {photometric[:20]!r} is not supported; there are "
@@ -168,10 +169,16 @@ def layout_of(ds: Dataset, name: str) -> PixelLayout:
     )
 
 
+def _text(ds: Dataset, keyword: str) -> str:
+    value = quick(ds, keyword)
+    return str((ds.get(keyword) if value is None else value) or "").strip()
+
+
 def _reader(ds: Dataset, name: str):
     def number(keyword: str, low: int, high: int, default: int | None = None) -> int:
         try:
-            value = ds.get(keyword)
+            value = quick(ds, keyword)
+            value = ds.get(keyword) if value is None else value
             value = default if value is None or value == "" else int(value)
         except Exception as error:
             # A value of a wrong type or length surfaces as TypeError, ValueError, struct.error ...

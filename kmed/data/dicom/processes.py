@@ -52,14 +52,17 @@ class Processes:
         self._threads = ThreadPoolExecutor(count)
         self._own = threading.local()
         self._started: set[subprocess.Popen] = set()
+        self._lock, self._ended = threading.Lock(), False
 
     def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *_) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in list(self._started):
-            process.kill()
+        with self._lock:
+            self._ended = True  # a thread that is about to start a process doesn't
+            for process in self._started:
+                process.kill()
         self._threads.shutdown()
         for process in list(self._started):
             _close(process)
@@ -97,15 +100,19 @@ class Processes:
         content = pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
         process = getattr(self._own, "process", None)
         if process is None:
-            process = self._own.process = _started()
-            self._started.add(process)
+            with self._lock:
+                if self._ended:
+                    raise ProcessEnded("the processes have been ended")
+                process = self._own.process = _started()
+                self._started.add(process)
         try:
             process.stdin.write(content)
             process.stdin.flush()
             good, result = pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             self._own.process = None
-            self._started.discard(process)
+            with self._lock:
+                self._started.discard(process)
             process.kill()
             raise ProcessEnded(f"a process ended with status {_close(process)}") from error
         if good:
