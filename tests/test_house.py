@@ -39,6 +39,7 @@ TESTED_TOGETHER = {
     "data/dicom/test_dcm2niix.py": set(),
     "data/dicom/test_frames.py": {"attributes", "frame_keys"},
     "data/dicom/test_geometry.py": {"errors"},
+    "data/dicom/test_index.py": {"header_text", "index_tables", "index_writer"},
     "data/dicom/test_mutations.py": set(),
     "data/dicom/test_parsing.py": {"raw_values", "structure"},
     "data/dicom/test_series.py": {"slices"},
