@@ -1,20 +1,23 @@
 """Good DICOM files, broken in twenty thousand ways, must be read or refused, and nothing else.
 
-    python tests/benchmarks/dicom_mutations.py [COUNT] [SEED]
+    KMED_TEST_DATA=FOLDER python tests/benchmarks/dicom_mutations.py [COUNT] [SEED]
 
-Needs KMED_TEST_DATA. Each mutation is made of its number and the seed alone: bits flipped, bytes
-cut off, lengths and values of elements overwritten, VRs swapped, parts of other files spliced in,
-sequences nested without end. It is then read as kmed reads files: header, data set, all frames
-decoded, their values, a picture, and the volume. Two processes read; one that takes longer than
-5 s for a file is ended and counted, and so is one that dies. Each may take 1 GiB of address space
-more than it has after its start, so nothing can take more memory unseen. What is neither read nor
-refused by an error of `kmed.data.dicom.errors` is kept in a folder that is named at the end; the
-exit status is then 1.
+FOLDER/data/dicom holds good files of all transfer syntaxes, which its MANIFEST.csv lists, and bad
+ones in `malformed`. Each mutation follows from its number and the seed alone (`dicom_broken.py`):
+bits flipped, values, lengths, VRs and tags of elements overwritten, bytes of compressed frames
+too, elements dropped, repeated, taken from other files, sequences nested without end, files cut.
+It is then read in all ways that kmed has (`dicom_reading.py`); what is read must have the size
+that the header declares. A warning counts as an error.
+
+Two processes read. One that takes longer than 5 s for a file is ended and counted, and so is one
+that dies. Peak memory is the resident set of a process, reset for each file; above 1 GiB it is
+counted, and no process can take more than that above what it has after its start. What is neither
+read nor refused by a typed error is kept in a folder that is named; the exit status is then 1.
 """
 
-import csv
 import json
 import os
+import platform
 import resource
 import select
 import subprocess
@@ -26,189 +29,58 @@ import types
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
+from dicom_broken import good_files, made
 
-LIMIT_S, LIMIT_BYTES, LARGEST_FILE = 5.0, 2**30, 600_000
+LIMIT_S, LIMIT_BYTES, WORKERS = 5.0, 2**30, 2
 ROOT = Path(__file__).resolve().parents[2]
-VRS = [b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"FD", b"FL", b"IS", b"LO", b"OB", b"OW", b"PN"]
-VRS += [b"SH", b"SL", b"SQ", b"SS", b"ST", b"TM", b"UI", b"UL", b"UN", b"US", b"UT"]
-# Elements whose values decide how pixels are read, with the length of their explicit header.
-TELLING = [(0x28, e) for e in (2, 4, 6, 8, 0x10, 0x11, 0x30, 0x100, 0x101, 0x102, 0x103)]
-TELLING += [(0x28, 0x1052), (0x28, 0x1053), (0x28, 0x1050), (0x20, 0x32), (0x20, 0x37), (2, 0x10)]
+BAD = ("UNTYPED", "HANG", "CRASH", "MEMORY")
 
 
-def good_files(root: Path) -> list[Path]:
-    """The files that the manifest calls decodable, without the large ones."""
-    with open(root / "MANIFEST.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["decode"].startswith("ok")]
-    paths = [root / row["path"] for row in rows]
-    return [path for path in paths if path.is_file() and path.stat().st_size <= LARGEST_FILE]
+def corpus() -> Path:
+    """Folder of the good and the malformed files."""
+    return Path(os.environ["KMED_TEST_DATA"]) / "data" / "dicom"
 
 
-def mutated(content: bytes, other: bytes, random: np.random.Generator) -> tuple[str, bytes]:
-    """One mutation of a file, or two.
-
-    Args:
-        content: of a good file.
-        other: of another one, to splice from.
-        random: decides.
-
-    Returns:
-        What was done, and the bytes.
-    """
-    kinds = list(MUTATIONS)
-    done = []
-    for _ in range(1 + int(random.random() < 0.3)):
-        if len(content) < 8:
-            break
-        done.append(kinds[int(random.integers(len(kinds)))])
-        content = MUTATIONS[done[-1]](bytearray(content), other, random)
-    return "+".join(done), bytes(content)
+def peak_bytes() -> int:
+    """Largest resident set since `clear_refs` was written to."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def _place(content, random) -> int:
-    """Anywhere, but oftener in the header than its share of the bytes."""
-    end = len(content) if random.random() < 0.4 else min(len(content), 4000)
-    return int(random.integers(0, max(1, end - 8)))
-
-
-def _flip(content, other, random):
-    for _ in range(int(random.integers(1, 4))):
-        content[_place(content, random)] ^= 1 << int(random.integers(8))
-    return content
-
-
-def _cut(content, other, random):
-    return content[: int(random.integers(0, len(content)))]
-
-
-def _drop(content, other, random):
-    at = _place(content, random)
-    return content[:at] + content[at + int(random.integers(1, 64)) :]
-
-
-def _length(content, other, random):
-    """Overwrites four bytes where a length may stand."""
-    values = (0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF, int(random.integers(2**32)))
-    at = _place(content, random)
-    content[at : at + 4] = values[int(random.integers(len(values)))].to_bytes(4, "little")
-    return content
-
-
-def _telling(content, other, random):
-    """Overwrites the value of an element that decides how pixels are read."""
-    group, element = TELLING[int(random.integers(len(TELLING)))]
-    at = content.find(group.to_bytes(2, "little") + element.to_bytes(2, "little"))
-    if at < 0:
-        return _flip(content, other, random)
-    size = int(random.integers(1, 5))
-    texts = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"9999", b"-1\\-", b"1e99", random.bytes(4))
-    content[at + 8 : at + 8 + size] = texts[int(random.integers(len(texts)))][:size]
-    return content
-
-
-def _vr(content, other, random):
-    at = _place(content, random)
-    for place in range(at, min(at + 4000, len(content) - 2)):
-        if bytes(content[place : place + 2]) in VRS:
-            content[place : place + 2] = VRS[int(random.integers(len(VRS)))]
-            break
-    return content
-
-
-def _splice(content, other, random):
-    start, size = _place(other, random), int(random.integers(1, 5000))
-    at = _place(content, random)
-    kept = at + (size if random.random() < 0.5 else 0)
-    return content[:at] + other[start : start + size] + content[kept:]
-
-
-def _nest(content, other, random):
-    """Sequences in sequences, of undefined length, some without their end."""
-    depth = int(random.integers(1, 3000))
-    opened = b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
-    closed = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
-    nested = opened * depth + closed * (depth if random.random() < 0.5 else depth // 2)
-    at = content.find(b"\x08\0")
-    at = at if 0 < at and random.random() < 0.7 else _place(content, random)
-    return content[:at] + nested + content[at:]
-
-
-def _repeat(content, other, random):
-    at, size = _place(content, random), int(random.integers(1, 2000))
-    return content[: at + size] + content[at : at + size] * 20 + content[at + size :]
-
-
-MUTATIONS = {
-    one.__name__[1:]: one
-    for one in (_flip, _cut, _drop, _length, _telling, _vr, _splice, _nest, _repeat)
-}
-
-
-def made(files: list[Path], seed: int, number: int) -> tuple[str, str, bytes]:
-    """Mutation `number`: of which file, what was done, and the bytes."""
-    random = np.random.default_rng([seed, number])
-    path, other = (files[int(random.integers(len(files)))] for _ in range(2))
-    done, content = mutated(path.read_bytes(), other.read_bytes(), random)
-    return path.name, done, content
-
-
-def read_all(path: Path) -> str:
-    """Reads a file in every way; the name of the typed error that refuses it, or "read"."""
-    from kmed.data.dicom.errors import DicomError
-    from kmed.data.dicom.header import read_dataset, read_header
-    from kmed.data.dicom.pixels import display, frame_values, stored
-    from kmed.data.dicom.series import read_volume
-    from kmed.data.dicom.volumes import archive_of
-
-    try:
-        header = read_header(path)
-        ds = read_dataset(path, pixels=True)
-        if not header.is_image:
-            return "no image"
-        values, photometric = stored(ds)
-        wanted = (header.number_of_frames, header.rows, header.columns)
-        if values.shape[:3] != wanted:
-            raise AssertionError(f"decoded to {values.shape}, its header says {wanted}")
-        for frame in header.frames[:4]:
-            plane = values[0 if frame.tile else frame.index]
-            if photometric.startswith("MONOCHROME"):
-                plane = frame_values(ds, plane, frame)
-            display(ds, plane, photometric=photometric)
-        for series in archive_of([header]).series:
-            for volume in series.volumes:
-                read_volume(volume, tilt="resample", spacing="resample")
-    except DicomError as error:
-        return type(error).__name__
-    return "read"
-
-
-def work(files: list[Path], seed: int) -> None:
-    """Reads numbers from standard input, and answers each with a line of JSON."""
+def work(seed: int) -> None:
+    """Reads a number or a path a line from standard input, and answers each with JSON."""
     # Stand-ins for packages whose `__init__` would import TensorFlow.
-    for name in ("kmed.data", "kmed.results"):
+    for name in ("kmed.data", "kmed.data.dicom", "kmed.results"):
         package = types.ModuleType(name)
         package.__path__ = [str(ROOT / name.replace(".", "/"))]
         sys.modules[name] = package
+    from dicom_reading import read_all
+
+    groups = good_files(corpus())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutated.dcm"
-        path.write_bytes(files[0].read_bytes())
-        read_all(path)  # loads all that is loaded once
+        for files in groups:  # loads decoders and all else that is loaded once
+            read_all(min(files, key=lambda file: file.stat().st_size))
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + LIMIT_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         print(json.dumps({"ready": True}), flush=True)
         for line in sys.stdin:
-            path.write_bytes(made(files, seed, int(line))[2])
+            wanted = json.loads(line)
+            if isinstance(wanted, int):
+                path.write_bytes(made(groups, seed, wanted)[2])
+            Path("/proc/self/clear_refs").write_text("5")
             start = time.perf_counter()
+            decoded = False
             try:
-                outcome = read_all(path)
+                reading = read_all(path if isinstance(wanted, int) else Path(wanted))
+                outcome, decoded = reading.outcome, reading.decoded
             except BaseException as error:
                 outcome = f"UNTYPED {type(error).__name__}: {str(error)[:200]}"
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            answer = {
-                "outcome": outcome, "seconds": time.perf_counter() - start, "memory": memory,
-            }  # fmt: skip
+            answer = {"outcome": outcome, "seconds": time.perf_counter() - start}
+            answer |= {"memory": peak_bytes(), "decoded": decoded}
+            if answer["memory"] > LIMIT_BYTES:
+                answer["outcome"] = f"MEMORY {answer['memory'] / 2**20:.0f} MiB, {outcome}"
             print(json.dumps(answer), flush=True)
 
 
@@ -219,17 +91,20 @@ class Worker:
         self.seed, self.process = seed, None
 
     def _start(self) -> None:
-        command = [sys.executable, "-W", "ignore", __file__, "--work", str(self.seed)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        command = [sys.executable, __file__, "--work", str(self.seed)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
-        self.process.stdout.readline()
+        if not self.process.stdout.readline():
+            sys.exit(f"no worker: {self.process.stderr.read()}")
+        # What decoders print is for no one, and must not fill the pipe.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
-    def ask(self, number: int) -> dict:
-        """The answer for one mutation; that of a process that died or hung says so."""
+    def ask(self, wanted: int | str) -> dict:
+        """The answer for one file; that of a process that died or hung says so."""
         if self.process is None:
             self._start()
-        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.write(json.dumps(wanted) + "\n")
         self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], LIMIT_S + 1)
         line = self.process.stdout.readline() if ready else ""
@@ -241,61 +116,95 @@ class Worker:
         self.process.kill()
         status = self.process.wait()
         self.process = None
-        outcome = f"CRASH {status}" if ready else f"HANG over {LIMIT_S} s"
-        return {"outcome": outcome, "seconds": LIMIT_S, "memory": 0}
+        outcome = f"CRASH signal {-status}" if ready else f"HANG over {LIMIT_S} s"
+        return {"outcome": outcome, "seconds": LIMIT_S, "memory": 0, "decoded": False}
+
+    def end(self) -> None:
+        """Lets the process go."""
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
 
 
-def run(count: int, seed: int) -> int:
-    """Reads all mutations with two workers and prints the table; the number of offenders."""
-    files = good_files(Path(os.environ["KMED_TEST_DATA"]) / "data" / "dicom")
-    kept = Path(tempfile.mkdtemp(prefix="mutations-"))
-    numbers, lock = iter(range(count)), threading.Lock()
-    outcomes: Counter = Counter()
-    slowest, memory, offenders, start = 0.0, 0, [], time.perf_counter()
+class Run:
+    """All mutations and malformed files, read by two processes."""
 
-    def serve() -> None:
-        nonlocal slowest, memory
-        worker = Worker(seed)
+    def __init__(self, count: int, seed: int):
+        self.seed, self.groups = seed, good_files(corpus())
+        malformed = sorted(
+            str(path) for path in (corpus() / "malformed").rglob("*") if path.is_file()
+        )
+        self.malformed, self.total = len(malformed), count + len(malformed)
+        self.wanted, self.lock = iter([*malformed, *range(count)]), threading.Lock()
+        self.kept = Path(tempfile.mkdtemp(prefix="mutations-"))
+        self.outcomes: dict[str, Counter] = {"malformed": Counter(), "mutations": Counter()}
+        self.slowest, self.memory, self.offenders = 0.0, 0, []
+        self.done = self.decoded = 0
+        self.start = time.perf_counter()
+        threads = [threading.Thread(target=self._serve) for _ in range(WORKERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        worker = Worker(self.seed)
         while True:
-            with lock:
-                number = next(numbers, None)
-            if number is None:
+            with self.lock:
+                wanted = next(self.wanted, None)
+            if wanted is None:
+                worker.end()
                 return
-            answer = worker.ask(number)
-            with lock:
-                outcome = answer["outcome"]
-                outcomes[outcome.split(":")[0]] += 1
-                slowest = max(slowest, answer["seconds"])
-                memory = max(memory, answer["memory"])
-                if outcome.split()[0] in ("UNTYPED", "HANG", "CRASH"):
-                    name, done, content = made(files, seed, number)
-                    (kept / f"{number}.dcm").write_bytes(content)
-                    offenders.append(f"{number} ({name}, {done}): {outcome}")
-                    print(offenders[-1], flush=True)
-                if sum(outcomes.values()) % 1000 == 0:
-                    print(f"{sum(outcomes.values())} of {count}", flush=True)
+            answer = worker.ask(wanted)
+            with self.lock:
+                self._count(wanted, answer)
 
-    threads = [threading.Thread(target=serve) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for outcome, number in outcomes.most_common():
-        print(f"{number:7}  {outcome}")
-    print(
-        f"{count} mutations of {len(files)} files, seed {seed}: slowest {slowest:.2f} s, peak "
-        f"memory of a process {memory / 2**20:.0f} MiB, {len(offenders)} offenders, "
-        f"{time.perf_counter() - start:.0f} s"
-    )
-    if offenders:
-        print(f"kept in {kept}")
-    return len(offenders)
+    def _count(self, wanted: int | str, answer: dict) -> None:
+        outcome = answer["outcome"]
+        kind = "mutations" if isinstance(wanted, int) else "malformed"
+        words = outcome.split(":")[0].split()
+        self.outcomes[kind][words[0] if words[0] != "UNTYPED" else " ".join(words)] += 1
+        self.slowest = max(self.slowest, answer["seconds"])
+        self.memory = max(self.memory, answer["memory"])
+        self.decoded += answer["decoded"]
+        if words[0] in BAD:
+            name, how = wanted, ""
+            if isinstance(wanted, int):
+                name, how, content = made(self.groups, self.seed, wanted)
+                (self.kept / f"{wanted}.dcm").write_bytes(content)
+            self.offenders.append(f"{wanted} ({name}, {how}): {outcome}")
+            print(self.offenders[-1], flush=True)
+        self.done += 1
+        if self.done % 1000 == 0:
+            seconds = time.perf_counter() - self.start
+            print(f"{self.done} of {self.total}, {seconds:.0f} s", flush=True)
+
+    def print_table(self) -> None:
+        """Counts by outcome, and what bounds them."""
+        seconds, total = time.perf_counter() - self.start, sum(self.outcomes.values(), Counter())
+        print(f"\n{'outcome':34}{'malformed':>11}{'mutations':>11}")
+        for outcome in sorted({"read", *BAD} | set(total), key=lambda one: -total[one]):
+            counts = "".join(f"{counter[outcome]:11}" for counter in self.outcomes.values())
+            print(f"{outcome:34}{counts}")
+        files = sum(map(len, self.groups))
+        print(
+            f"\npixels of {self.decoded} files decoded, all in the size declared\n"
+            f"mutations of {files} files in {len(self.groups)} transfer syntaxes, seed "
+            f"{self.seed}; {self.malformed} malformed files\n"
+            f"slowest file {self.slowest:.2f} s; peak memory of a process "
+            f"{self.memory / 2**20:.0f} MiB; {len(self.offenders)} offenders\n"
+            f"{seconds:.0f} s, {WORKERS} processes, {os.cpu_count()} cores, "
+            f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+        )
+        if self.offenders:
+            print(f"kept in {self.kept}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        corpus = good_files(Path(os.environ["KMED_TEST_DATA"]) / "data" / "dicom")
-        work(corpus, int(sys.argv[2]))
+        work(int(sys.argv[2]))
     else:
-        words = [int(word) for word in sys.argv[1:]]
-        sys.exit(min(1, run(*(words + [20_000, 0][len(words) :]))))
+        asked = [int(word) for word in sys.argv[1:]]
+        finished = Run(*(asked + [20_000, 0][len(asked) :]))
+        finished.print_table()
+        sys.exit(min(1, len(finished.offenders)))

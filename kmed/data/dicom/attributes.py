@@ -15,6 +15,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from kmed.data.dicom.errors import Damaged
+from kmed.data.dicom.raw_values import tag_of
 
 _LONGEST = 60  # characters of a value in a message
 _DECIMAL = re.compile(rb"[+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
@@ -30,7 +31,7 @@ def _tag(keyword: str) -> BaseTag:
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise ValueError(f"no attribute has the keyword {keyword!r}")
-    return BaseTag(tag)
+    return tag_of(tag)
 
 
 def has(ds: Dataset, keyword: str | BaseTag) -> bool:

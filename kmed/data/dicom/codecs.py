@@ -11,7 +11,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from kmed.data.dicom.codestream import checked
-from kmed.data.dicom.errors import Damaged, DicomError, MissingCodec, TooLarge
+from kmed.data.dicom.errors import Damaged, DicomError, MissingCodec, TooLarge, UnsupportedPixels
 from kmed.data.dicom.pixel_layout import PixelLayout
 
 RLE = "1.2.840.10008.1.2.5"
@@ -97,10 +97,18 @@ def decode_frame(frame: bytes, syntax: str, layout: PixelLayout) -> tuple[np.nda
         Damaged: the frame can't be decoded.
         MissingCodec: no decoder.
         TooLarge: it declares more pixels than it can hold.
+        UnsupportedPixels: bits that its decoder does not know.
     """
     if syntax == DEFLATED_FRAMES:
         return _inflated(frame, layout), layout.photometric
     plugin = plugin_for(syntax, layout.name)
+    if plugin == "gdcm" and (layout.allocated not in (8, 16) or layout.stored < 8):
+        # GDCM would end the process.
+        raise UnsupportedPixels(
+            f"{layout.name}: {UID(syntax).name} with {layout.stored} of {layout.allocated} bits "
+            "allocated; it can be decoded with 8 bits or more, of 8 or 16",
+            files=[layout.name],
+        )
     stream = checked(frame, syntax, layout)
     photometric = layout.photometric
     if stream is not None and stream.colour and layout.samples == 3:

@@ -231,6 +231,14 @@ def _jpeg2000(frame: bytes) -> Codestream:
     at = frame.find(_SOC, 0, 4096)
     if at < 0:
         raise ValueError("neither a JPEG nor a JPEG 2000 codestream")
+    box = 0
+    while box < at:
+        length, kind = struct.unpack_from(">L4s", frame, box)
+        if kind == b"jp2c":
+            break
+        if length < 8:  # who skips boxes by their length would not get on
+            raise ValueError(f"a JP2 box of {length} bytes")
+        box += length
     if b"\xff\xd9" not in frame[-64:]:
         raise ValueError("no end-of-codestream marker")
     (*sizes, samples, depth) = struct.unpack_from(">8LHB", frame, at + 8)

@@ -33,7 +33,7 @@ class Decisions:
     """What is done with slices that form no regular grid.
 
     Attributes:
-        tolerate_mm: how far a slice may lie off the grid; None: 5 % of the step.
+        tolerate_mm: how far a slice may lie off the grid; None: 5 % of the step, or 0.1 mm.
         spacing: "refuse" or "resample".
         tilt: "refuse" or "resample".
         missing: "refuse", "largest_block" or "resample".
@@ -93,7 +93,10 @@ def decided(volume: Volume, decisions: Decisions) -> Plan:
     problems = list(volume.problems)
     while True:
         found = stack(
-            frames, [one.source.name for one in headers], tolerate_mm=decisions.tolerate_mm
+            frames,
+            [one.source.name for one in headers],
+            tolerate_mm=decisions.tolerate_mm,
+            instances=[one.instance_uid for one in headers],
         )
         headers = [headers[index] for index in found.order]
         frames = [frames[index] for index in found.order]

@@ -23,7 +23,7 @@ def described(archive: Archive, *, identifiers: bool = False) -> dict[str, Any]:
         None, `split_by`, `problems` and, where it can't be read as it is, `error`: `type`,
         `message` and `figures`.
     """
-    patients = sorted({study.patient for study in archive.studies})
+    patients = sorted({series.patient for series in archive.series})
     return {
         "patients": [
             {
@@ -31,10 +31,10 @@ def described(archive: Archive, *, identifiers: bool = False) -> dict[str, Any]:
                 "studies": [
                     {
                         "study_uid": study.study_uid,
-                        "series": [_series(series) for series in study.series],
+                        "series": [_series(one) for one in study.series if one.patient == patient],
                     }
                     for study in archive.studies
-                    if study.patient == patient
+                    if any(one.patient == patient for one in study.series)
                 ],
             }
             for number, patient in enumerate(patients, 1)

@@ -96,7 +96,7 @@ def rgb(ds: Dataset, stored: np.ndarray, *, photometric: str | None = None) -> n
         Damaged: a palette that is missing or cut off.
     """
     name = str(getattr(ds, "filename", None) or "data set")
-    photometric = photometric or str(ds.get("PhotometricInterpretation"))
+    photometric = photometric or str(filled(ds, "PhotometricInterpretation"))
     if photometric == "PALETTE COLOR":
         tables = palette(
             ds, name, signed=bool(ds.get("PixelRepresentation")), big=is_big_endian(ds)
@@ -155,7 +155,7 @@ def display(
 
 def _displayed(ds: Dataset, values: np.ndarray, window, frame, photometric, bits) -> np.ndarray:
     kind, top = (np.uint8 if bits == 8 else np.uint16), 2**bits - 1
-    photometric = photometric or str(ds.get("PhotometricInterpretation"))
+    photometric = photometric or str(filled(ds, "PhotometricInterpretation"))
     if not photometric.startswith("MONOCHROME"):
         colour = rgb(ds, values, photometric=photometric)
         given = 8 * colour.dtype.itemsize

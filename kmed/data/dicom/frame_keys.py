@@ -50,6 +50,7 @@ _PLACES = frozenset(
         *("YOffsetInSlideCoordinateSystem", "ZOffsetInSlideCoordinateSystem"),
     )
 )
+_EMPTY = Dataset()  # one for all: making it takes longer than all else that is done with it
 
 
 class Dimension(NamedTuple):
@@ -128,12 +129,15 @@ def macro(own: Dataset, shared: Dataset, sequence: str | BaseTag) -> Dataset:
         own: the frame's item of Per-Frame Functional Groups Sequence.
         shared: the item of Shared Functional Groups Sequence.
         sequence: keyword or tag of the group's sequence.
+
+    Returns:
+        The item; it must not be changed.
     """
     for ds in (own, shared):
         items = filled(ds, sequence)
         if items is not None and _has_items(items):
             return items[0]
-    return Dataset()
+    return _EMPTY
 
 
 def group_keys(own: Dataset, shared: Dataset, dimensions: tuple[Dimension, ...]) -> Keys:

@@ -15,7 +15,7 @@ from kmed.data.dicom.frame_keys import classic_keys, dimensions_of, group_keys, 
 from kmed.data.dicom.mosaic import ENHANCED_MOSAIC, is_enhanced_mosaic, is_mosaic, tiles_of
 
 #: More frames than this in one file are refused: each costs memory before a pixel is read.
-MOST_FRAMES = 200_000
+MOST_FRAMES = 50_000
 
 _PLACES = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
 _EMPTY = Dataset()
@@ -115,7 +115,7 @@ def _count(ds: Dataset) -> int:
         stated = ds.get_item("NumberOfFrames")
         if stated is not None and stated.value not in (None, "", b""):
             raise Damaged("NumberOfFrames is no whole number; the file is damaged, copy it again")
-        count = len(items_of(ds, "PerFrameFunctionalGroupsSequence")) or 1
+        count = 1
     if count < 1:
         # Some writers give 0 for a file of a single frame.
         count = 1

@@ -18,8 +18,9 @@ from kmed.data.dicom.errors import (
 )
 from kmed.data.dicom.frames import Frame
 
-#: Headers round positions, to 0.1 mm at worst; a wrong slice is off by half a gap or more.
+#: A wrong slice is off by half a gap or more.
 UNEVEN = 0.05  # of the distance between slices
+ROUNDED_MM = 0.1  # headers round positions to 0.1 mm at worst: two of them may be off by that
 TILT_DEG = 0.5
 SAME_PLACE_MM = 1e-2
 
@@ -43,6 +44,8 @@ class Stack(NamedTuple):
 def axes(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Directions of a frame's rows and columns, and its normal, as unit vectors in LPS.
 
+    Headers round the cosines, so that they are of unit length only nearly.
+
     Args:
         frame: with an orientation.
 
@@ -50,12 +53,15 @@ def axes(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Along a row, along a column, and their cross product.
     """
     row, column = np.array(frame.orientation, np.float64).reshape(2, 3)
-    normal = np.cross(row, column)
-    return row, column, normal / np.linalg.norm(normal)
+    return tuple(one / np.linalg.norm(one) for one in (row, column, np.cross(row, column)))
 
 
 def stack(
-    frames: Sequence[Frame], names: Sequence[str], *, tolerate_mm: float | None = None
+    frames: Sequence[Frame],
+    names: Sequence[str],
+    *,
+    tolerate_mm: float | None = None,
+    instances: Sequence[str] = (),
 ) -> Stack:
     """Sorts slices along their normal and finds their grid.
 
@@ -64,7 +70,8 @@ def stack(
     Args:
         frames: of one orientation, size and pixel spacing, without a `problem`.
         names: of the frames' files, for messages.
-        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step.
+        tolerate_mm: how far a slice may lie off the regular grid; None: as of `allowed_mm`.
+        instances: SOP Instance UIDs of the files, to tell copies of one file from others.
 
     Returns:
         The grid, or the reason why there is none.
@@ -74,8 +81,11 @@ def stack(
     order = np.argsort(positions @ normal, kind="stable")
     positions = positions[order]
     names = [names[index] for index in order]
+    same = [(instances[index], frames[index].index) for index in order] if instances else []
     try:
-        step = _step([frames[index] for index in order], names, positions, normal, tolerate_mm)
+        step = _step(
+            [frames[index] for index in order], names, same, positions, normal, tolerate_mm
+        )
     except DicomError as error:
         return Stack(tuple(map(int, order)), None, None, error)
     affine = np.eye(4)
@@ -85,6 +95,26 @@ def stack(
     affine[:3, 3] = positions[0]
     spacing = (float(np.linalg.norm(step)), *frames[0].spacing_mm)
     return Stack(tuple(map(int, order)), affine, spacing, None)
+
+
+def allowed_mm(gap: float, tolerate_mm: float | None = None) -> float:
+    """Gives how far a slice may lie off the regular grid.
+
+    Args:
+        gap: between slices.
+        tolerate_mm: what the user allows; None: 5 % of the gap, or 0.1 mm, to which headers round,
+            where that is more, but a quarter of the gap at the most.
+
+    Returns:
+        Distance in mm.
+
+    Example:
+        >>> allowed_mm(5.0), allowed_mm(0.625), allowed_mm(0.2), allowed_mm(5.0, 1.5)
+        (0.25, 0.1, 0.05, 1.5)
+    """
+    if tolerate_mm is not None:
+        return tolerate_mm
+    return max(UNEVEN * gap, min(ROUNDED_MM, gap / 4))
 
 
 def regular_step(along: np.ndarray) -> float:
@@ -118,20 +148,21 @@ def longest_block(along: np.ndarray) -> slice:
     if not len(gaps):
         return slice(0, len(along))
     step = usual_gap(gaps)
+    allowed = 2 * allowed_mm(step)
     best, start = slice(0, 1), 0
     for index in range(len(gaps) + 1):
-        if index == len(gaps) or abs(gaps[index] - step) > 2 * UNEVEN * step:
+        if index == len(gaps) or abs(gaps[index] - step) > allowed:
             if index + 1 - start > best.stop - best.start:
                 best = slice(start, index + 1)
             start = index + 1
     return best
 
 
-def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
+def _step(ordered, names, same, positions, normal, tolerate_mm) -> np.ndarray:
     """Vector from one slice to the next, in LPS mm."""
     if len(ordered) == 1:
         thickness = ordered[0].thickness_mm
-        if not thickness or not math.isfinite(thickness) or thickness < 0:
+        if thickness is None or not 1e-3 <= thickness <= 1e4:
             raise NoGeometry(
                 f"{names[0]}: a single slice needs SliceThickness; received {thickness}",
                 files=names,
@@ -141,18 +172,31 @@ def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
     gaps = np.diff(along)
     nearest = int(gaps.argmin())
     if gaps[nearest] < SAME_PLACE_MM:
+        copies = len(same) - len(set(same))
         raise SlicesDuplicated(
             f"{names[nearest]} and {names[nearest + 1]}: two slices at one position "
-            f"({np.round(positions[nearest], 3).tolist()} mm) and nothing in the headers that "
-            'tells their volumes apart; duplicates="first" takes the one of the lower number',
+            f"({np.round(positions[nearest], 3).tolist()} mm) and "
+            + (
+                f"{copies} of {len(names)} slices are copies, of a SOP Instance UID that is there "
+                'already; leave them out, or duplicates="first" takes one of each'
+                if copies
+                else "nothing in the headers that tells their volumes apart; "
+                'duplicates="first" takes the one of the lower number'
+            ),
             files=names[nearest : nearest + 2],
-            figures={"distance_mm": float(gaps[nearest]), "slices": len(names)},
+            figures={
+                "distance_mm": float(gaps[nearest]),
+                "slices": len(names),
+                "copies": copies,
+            },
         )
     gap = usual_gap(gaps)
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-    tilt = math.degrees(math.acos(min(1.0, float(step @ normal) / float(np.linalg.norm(step)))))
+    aside = float(np.linalg.norm(step - (step @ normal) * normal))
+    tilt = math.degrees(math.atan2(aside, float(step @ normal)))
+    sheared = tilt > TILT_DEG and aside * (len(ordered) - 1) > ROUNDED_MM
     uneven = _unevenness(names, along, gaps, gap, tolerate_mm)
-    if tilt > TILT_DEG:
+    if sheared:
         also = "" if uneven is None else f"; also {uneven}"
         raise GantryTilted(
             f"{names[0]} and {len(names) - 1} more: the slices are sheared by {tilt:.1f} degrees "
@@ -164,7 +208,7 @@ def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
         raise uneven
     regular = positions[0] + np.arange(len(ordered))[:, None] * step
     off = np.linalg.norm(positions - regular, axis=1)
-    allowed = UNEVEN * gap if tolerate_mm is None else tolerate_mm
+    allowed = allowed_mm(gap, tolerate_mm)
     if off.max() > allowed:
         widest = int(off.argmax())
         raise SpacingUneven(
@@ -179,7 +223,7 @@ def _step(ordered, names, positions, normal, tolerate_mm) -> np.ndarray:
 
 def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
     """What is wrong with the distances along the normal."""
-    allowed = UNEVEN * gap if tolerate_mm is None else tolerate_mm
+    allowed = allowed_mm(gap, tolerate_mm)
     line = np.linspace(along[0], along[-1], len(along))
     if np.abs(along - line).max() <= allowed:
         return None
@@ -209,7 +253,8 @@ def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
             )
     return SpacingUneven(
         f"{between}: a slice is missing or the spacing uneven ({gaps.min():.3f} to "
-        f'{gaps.max():.3f} mm); complete the series, or spacing="resample" evens it out',
+        f'{gaps.max():.3f} mm); complete the series, or tolerate_mm= allows it, '
+        'spacing="resample" evens it out',
         files=names[widest : widest + 2],
         figures=figures,
     )

@@ -11,7 +11,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from kmed.data.dicom.errors import Damaged, DicomError
@@ -19,26 +18,26 @@ from kmed.data.dicom.files import LeftOut, Source
 from kmed.data.dicom.frames import Frame, frames_of
 from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.parsing import Parsed, parsed
-from kmed.data.dicom.raw_values import integer, number, text, words
+from kmed.data.dicom.raw_values import integer, number, tag_of, text, words
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
-_SOP_CLASS = BaseTag(0x00080016)
-_INSTANCE = BaseTag(0x00080018)
-_STUDY = BaseTag(0x0020000D)
-_SERIES = BaseTag(0x0020000E)
-_FRAME_OF_REFERENCE = BaseTag(0x00200052)
-_PATIENT = BaseTag(0x00100020)
-_MODALITY = BaseTag(0x00080060)
-_IMAGE_TYPE = BaseTag(0x00080008)
-_ROWS, _COLUMNS = BaseTag(0x00280010), BaseTag(0x00280011)
-_SAMPLES, _PHOTOMETRIC = BaseTag(0x00280002), BaseTag(0x00280004)
-_BITS_STORED = BaseTag(0x00280101)
-_NUMBER_OF_FRAMES = BaseTag(0x00280008)
-_SERIES_NUMBER, _INSTANCE_NUMBER = BaseTag(0x00200011), BaseTag(0x00200013)
-_ACQUISITION_NUMBER, _DESCRIPTION = BaseTag(0x00200012), BaseTag(0x0008103E)
-_CHARACTER_SET = BaseTag(0x00080005)
-_MEDIA_CLASS = BaseTag(0x00020002)
+_SOP_CLASS = tag_of(0x00080016)
+_INSTANCE = tag_of(0x00080018)
+_STUDY = tag_of(0x0020000D)
+_SERIES = tag_of(0x0020000E)
+_FRAME_OF_REFERENCE = tag_of(0x00200052)
+_PATIENT = tag_of(0x00100020)
+_MODALITY = tag_of(0x00080060)
+_IMAGE_TYPE = tag_of(0x00080008)
+_ROWS, _COLUMNS = tag_of(0x00280010), tag_of(0x00280011)
+_SAMPLES, _PHOTOMETRIC = tag_of(0x00280002), tag_of(0x00280004)
+_BITS_STORED = tag_of(0x00280101)
+_NUMBER_OF_FRAMES = tag_of(0x00280008)
+_SERIES_NUMBER, _INSTANCE_NUMBER = tag_of(0x00200011), tag_of(0x00200013)
+_ACQUISITION_NUMBER, _DESCRIPTION = tag_of(0x00200012), tag_of(0x0008103E)
+_CHARACTER_SET = tag_of(0x00080005)
+_MEDIA_CLASS = tag_of(0x00020002)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +226,14 @@ def _header(read: Parsed, source: Source) -> Header:
     if not is_image:
         return Header(**header)
     _require_pixels(read, header, name)
-    return Header(**header, frames=_frames(ds, name))
+    frames = _frames(ds, name)
+    if len(frames) != header["number_of_frames"] and not frames[0].tile:
+        raise Damaged(
+            f"{name}: declares {header['number_of_frames']} frames and describes {len(frames)}; "
+            "the file is damaged, copy it again",
+            files=[name],
+        )
+    return Header(**header, frames=frames)
 
 
 def _frames(ds: Dataset, name: str) -> tuple[Frame, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ _SHARED = tuple(
     if field.name not in ("source", "frames", "description", *_OWN)
 )
 _FRAME = tuple(field.name for field in fields(Frame))
+_PATIENT = _SHARED.index("patient")
 _POSITION = _FRAME.index("position_mm")
 # Words of a scanner; other words that tell volumes apart may be dates, names or anything.
 _TECHNICAL = frozenset(("ConvolutionKernel", "FilterType", "StackID", "ImageType", "FrameType"))
@@ -47,7 +48,9 @@ class HeaderText(NamedTuple):
     shared: str
 
 
-def header_text(header: Header, hidden: Callable[[str], str]) -> HeaderText:
+def header_text(
+    header: Header, hidden: Callable[[str], str], *, identifiers: bool = True
+) -> HeaderText:
     """Writes a header as text.
 
     Series Description is left out. Words that tell frames apart are hidden, unless they are coded
@@ -56,6 +59,7 @@ def header_text(header: Header, hidden: Callable[[str], str]) -> HeaderText:
     Args:
         header: from `read_header`.
         hidden: from a word to what stands for it.
+        identifiers: whether the Patient ID stays as it is; else it is hidden, too.
 
     Returns:
         The text; `header_of` reads it.
@@ -69,6 +73,8 @@ def header_text(header: Header, hidden: Callable[[str], str]) -> HeaderText:
         own.append(frames[0][_POSITION])
         frames[0][_POSITION] = None
     shared = [getattr(header, name) for name in _SHARED]
+    if header.patient and not identifiers:
+        shared[_PATIENT] = hidden(header.patient)
     return HeaderText(_json(own), _json([shared, frames]))
 
 
@@ -173,6 +179,5 @@ def _row(source: Source, reading: Reading) -> Row:
         return Row("", "", None, reason.encode(errors="replace").decode())
     if not header.is_image:
         return Row("", "", None, NO_IMAGE)
-    if header.patient and not reading.identifiers:
-        header = replace(header, patient=key.patient(header.patient))
-    return Row(header.study_uid, header.series_uid, header_text(header, key.patient), None)
+    text = header_text(header, key.patient, identifiers=reading.identifiers)
+    return Row(header.study_uid, header.series_uid, text, None)

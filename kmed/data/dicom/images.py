@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from kmed.data.dicom.attributes import numbers
 from kmed.data.dicom.deciding import Decisions, decided
 from kmed.data.dicom.display import rgb
-from kmed.data.dicom.errors import LocalizerRefused, UnsupportedPixels
+from kmed.data.dicom.errors import Damaged, LocalizerRefused, UnsupportedPixels
 from kmed.data.dicom.frames import frames_of
 from kmed.data.dicom.header import read_dataset
 from kmed.data.dicom.hushed import hushed
@@ -23,6 +23,7 @@ from kmed.data.dicom.pixel_values import frame_values, table_bits
 from kmed.data.dicom.pixels import stored
 from kmed.data.dicom.series import Series, one_volume, read_volume
 from kmed.data.dicom.slices import SliceHeader, by_series
+from kmed.data.dicom.typed import typed_errors
 from kmed.data.dicom.volumes import Volume, archive_of
 from kmed.data.pairing import patient_of
 from kmed.data.sample import Arrays, DataError, Sample
@@ -130,7 +131,7 @@ def read_dicom_picture(path: str | os.PathLike) -> Arrays:
         DataError: several frames, half a rescale, damaged or compressed pixels that can't be
             decoded.
     """
-    with hushed():
+    with hushed(), typed_errors(str(path), "it can't be read"):
         return _picture(read_dataset(path, pixels=True), path)
 
 
@@ -151,7 +152,9 @@ def _picture(ds: Dataset, path: str | os.PathLike) -> Arrays:
         image = rgb(ds, values, photometric=photometric)
     spacing_mm = numbers(ds, "PixelSpacing") or numbers(ds, "ImagerPixelSpacing") or (1.0, 1.0)
     if len(spacing_mm) != 2 or not min(spacing_mm) > 0:
-        raise DataError(f"{path}: pixels {image.shape} with spacing {spacing_mm} are no picture")
+        raise Damaged(
+            f"{path}: pixels {image.shape} with spacing {spacing_mm} are no picture", files=[path]
+        )
     return Arrays(np.ascontiguousarray(image), None, spacing_mm, None)
 
 

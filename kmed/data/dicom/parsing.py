@@ -15,7 +15,6 @@ from pydicom.dataelem import (
 )
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -25,6 +24,7 @@ from pydicom.uid import (
 
 from kmed.data.dicom.buffers import FIRST_READ, Buffer, Inflated
 from kmed.data.dicom.errors import Damaged, DicomError, NotDicom, TooLarge
+from kmed.data.dicom.raw_values import tag_of
 from kmed.data.dicom.structure import LETTERS, Walk
 
 # What one file may take before its pixel data, and altogether.
@@ -174,7 +174,7 @@ def _content(walk: Walk, start: int, end: int, explicit: bool, big: bool) -> Dat
         return read_dataset(_window(data, start, end), not explicit, not big)
     elements = {}
     for number, vr, length, at in walk.elements:
-        tag, said = _tag(number), _vr(vr)
+        tag, said = tag_of(number), _vr(vr)
         value = data[at : at + length] if length else empty_value_for_VR(said, raw=True)
         # As its constructor, which is written in Python and takes thrice as long.
         row = (tag, said, length, value, at, not explicit, not big, True, False)
@@ -184,10 +184,6 @@ def _content(walk: Walk, start: int, end: int, explicit: bool, big: bool) -> Dat
     encoding = "iso8859" if character_set is None else list(_encodings(character_set[:4]))
     content.set_original_encoding(not explicit, not big, encoding)
     return content
-
-
-# A file has the tags of the one before.
-_tag = lru_cache(maxsize=4096)(BaseTag)
 
 
 @cache

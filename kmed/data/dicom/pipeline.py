@@ -28,13 +28,14 @@ def decoded(
 ) -> Decoded:
     """Reads samples beside each other, ahead of who takes them.
 
-    At most `bound` volumes are in memory besides those that were taken. Most decoders of
-    compressed pixels hold Python's lock: for these `processes` are faster than threads, which
-    suffice for files on a slow disk or network.
+    At most `bound` volumes are in memory besides those that were taken. Parsing and most decoders
+    hold Python's lock: several threads are faster than one where files come slowly, from a network
+    for instance; from a fast disk they only wait for each other, and `processes` are faster.
 
     Args:
         samples: from `dicom_series`, an index, or any other source.
-        workers: number of threads or processes; None: as many as there are processors.
+        workers: number of threads or processes; None: one thread, or as many processes as there are
+            processors.
         processes: read in processes; samples must be picklable.
         bound: how many volumes are being read or wait for their turn; None: `workers` + 1.
         on_error: "raise", or a list that gets the id and error of each sample that can't be read,
@@ -65,7 +66,8 @@ def decoded(
     samples = list(samples)
     if not samples:
         raise ValueError("`samples` must not be empty: there is nothing to read")
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers is None:
+        workers = (os.cpu_count() or 1) if processes else 1
     bound = workers + 1 if bound is None else bound
     if workers < 1 or bound < 1:
         raise ValueError(f"`workers`, `bound` must be 1 or more; received {workers}, {bound}")

@@ -123,11 +123,33 @@ def rescaled(
         return narrowed(stored, kinds)
     if whole and slope.is_integer() and intercept.is_integer() and abs(slope) < 2**30:
         if abs(intercept) < 2**62:
-            return narrowed(stored.astype(np.int64) * int(slope) + int(intercept), kinds)
+            return _whole(stored, int(slope), int(intercept), kinds)
     narrow = stored.dtype in (np.int8, np.uint8, np.int16, np.uint16, np.float32)
-    return (stored.astype(np.float64) * slope + intercept).astype(
-        np.float32 if narrow else np.float64
-    )
+    kind = np.float32 if narrow else np.float64
+    if stored.size and stored.dtype.kind != "f":
+        ends = [float(stored.min()) * slope + intercept, float(stored.max()) * slope + intercept]
+        if max(map(abs, ends)) > float(np.finfo(kind).max):
+            raise UnsupportedPixels(
+                f"{name}: RescaleSlope {slope}, RescaleIntercept {intercept} give values that are "
+                f"too large for {np.dtype(kind).name}",
+                files=[name],
+            )
+    return (stored.astype(np.float64) * slope + intercept).astype(kind)
+
+
+def _whole(stored: np.ndarray, slope: int, intercept: int, kinds) -> np.ndarray:
+    """Exact, and without a wider copy: arithmetic modulo 2**16 is right where the result fits."""
+    ends = [int(stored.min()), int(stored.max())] if stored.size else [0, 0]
+    low, high = sorted(end * slope + intercept for end in ends)
+    for kind in kinds:
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            values = stored.astype(kind)
+            if slope != 1:
+                values *= np.array(slope).astype(kind)
+            if intercept:
+                values += np.array(intercept).astype(kind)
+            return values
+    return (stored.astype(np.int64) * slope + intercept).astype(np.float64)
 
 
 def narrowed(values: np.ndarray, kinds: Sequence[DTypeLike] = WHOLE) -> np.ndarray:
@@ -182,7 +204,7 @@ def padding_range(ds: Dataset, dtype: np.dtype) -> tuple[float, float] | None:
     Returns:
         The value, and the limit or the value again; None if the file declares no padding.
     """
-    if not str(ds.get("PhotometricInterpretation") or "").startswith("MONOCHROME"):
+    if not str(filled(ds, "PhotometricInterpretation") or "").startswith("MONOCHROME"):
         return None
     for keyword, limit in zip(_PADDING, _LIMITS, strict=True):
         value, end = number(ds, keyword), number(ds, limit)

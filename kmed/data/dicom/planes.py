@@ -15,6 +15,7 @@ from kmed.data.dicom.hushed import hushed
 from kmed.data.dicom.pixel_values import frame_values, narrowed, padding_mask, padding_range
 from kmed.data.dicom.pixels import stored_values
 from kmed.data.dicom.suv import suv_factor
+from kmed.data.dicom.typed import typed_errors
 
 VALUES = ("units", "stored", "suv")
 _AT_ONCE = 32  # frames of a multi-frame file that are decoded together
@@ -59,8 +60,9 @@ class Planes:
         Raises:
             DicomError: pixels that can't be decoded, or whose units are unknown.
         """
-        with hushed():
-            return self._plane(self._headers[index], self._frames[index], index)
+        header = self._headers[index]
+        with hushed(), typed_errors(header.source.name, "its values can't be read"):
+            return self._plane(header, self._frames[index], index)
 
     def padded(self) -> float | None:
         """Gives what a padded pixel of the first slice holds.

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from kmed.data.dicom.errors import Damaged
 
+# The tag of a number, the same object each time: dictionaries find it without comparing it.
+tag_of = lru_cache(maxsize=4096)(BaseTag)
+
 
 def _value(ds: Dataset, tag: BaseTag) -> object:
-    element = ds.get_item(tag)
-    return None if element is None else element.value
+    try:
+        element = ds.get_item(tag)
+        return None if element is None else element.value
+    except NotImplementedError:  # pydicom's word for a VR that is none
+        return None
 
 
 def text(ds: Dataset, tag: BaseTag) -> str:

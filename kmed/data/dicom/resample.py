@@ -11,7 +11,7 @@ from scipy.ndimage import affine_transform
 
 from kmed.data.dicom.errors import TooLarge
 from kmed.data.dicom.frames import Frame
-from kmed.data.dicom.geometry import UNEVEN, axes, regular_step, usual_gap
+from kmed.data.dicom.geometry import allowed_mm, axes, regular_step, usual_gap
 
 AIR_HU = -1024
 _MOST_FOLD = 64  # voxels of the grid for each of the slices'
@@ -103,7 +103,7 @@ def _known(along: np.ndarray) -> list[float]:
     gap = usual_gap(gaps)
     part = (along - along[0]) / (along[-1] - along[0])
     whole = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / gap), 1))])
-    if np.abs(part * whole[-1] - whole).max() <= UNEVEN:
+    if np.abs(part * whole[-1] - whole).max() <= allowed_mm(gap) / gap:
         known = whole
     else:
         known = part * math.ceil((along[-1] - along[0]) / regular_step(along) - 1e-3)

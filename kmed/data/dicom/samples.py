@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import inv_ornt_aff
 
+from kmed.data.dicom.choosing import listed, one_volume
 from kmed.data.dicom.deciding import Decisions, decided
 from kmed.data.dicom.errors import DicomError, NotDicom
 from kmed.data.dicom.images import VOLUMES, dicom_samples
-from kmed.data.dicom.series import Series, listed, one_volume, read_volume, turn_of
+from kmed.data.dicom.series import Series, read_volume, turn_of
 from kmed.data.dicom.slices import slice_header
 from kmed.data.dicom.volumes import Archive, SeriesInfo, Volume, volumes_of
 from kmed.data.masks import class_indices
@@ -108,20 +110,16 @@ def samples_of(
     if left_out is not None:
         left_out += [tuple(one) for one in archive.left_out]
     series = _of_modality(archive, root, modality)
-    folders = {one.series_uid: _folder(one) for one in series}
-    shared = list(folders.values())
-    leaves = [folder.name for folder in shared]
+    folders = [_folder(one) for one in series]
+    leaves = Counter(folder.name for folder in folders)
     samples = []
-    for one in series:
-        folder = folders[one.series_uid]
-        below = folder.relative_to(root) if root.is_dir() and folder != root else Path(folder.name)
-        name = below.as_posix() + (f"/{one.series_uid}" if shared.count(folder) > 1 else "")
+    for one, folder, name in zip(series, folders, _ids(series, folders, root), strict=True):
         mask = None
         try:
             if masks is not None:
-                stems = [name] + ([folder.name] if leaves.count(folder.name) == 1 else [])
+                stems = [name] + ([folder.name] if leaves[folder.name] == 1 else [])
                 mask = _mask(Path(masks), stems, folder)
-            samples += _samples(one, name, folder, mask, patient, several, chosen)
+            samples += _samples(one, name, folder, mask, patient, several, chosen, left_out)
         except DataError as error:
             if left_out is None:
                 raise
@@ -173,6 +171,22 @@ def _of_modality(archive: Archive, root: Path, modality: str | None) -> list[Ser
     return kept
 
 
+def _ids(series: list[SeriesInfo], folders: list[Path], root: Path) -> list[str]:
+    """The folder of each series below the root; with UIDs where series share a folder."""
+    base = root if root.is_dir() else root.parent  # a DICOMDIR lies beside its folders
+    names = [
+        (folder.relative_to(base) if base in folder.parents else Path(folder.name)).as_posix()
+        for folder in folders
+    ]
+    for uid in ("series_uid", "study_uid"):
+        count = Counter(names)
+        names = [
+            name if count[name] == 1 else f"{name}/{getattr(one, uid)}"
+            for name, one in zip(names, series, strict=True)
+        ]
+    return names
+
+
 def _samples(
     series: SeriesInfo,
     name: str,
@@ -181,11 +195,19 @@ def _samples(
     patient: Callable[[Path], str] | None,
     several: str,
     decisions: Decisions,
+    left_out: list[tuple[str, str]] | None,
 ) -> list[Sample]:
     volumes = series.volumes if several == "all" else (one_volume(series),)
     samples = []
     for number, volume in enumerate(volumes, 1):
-        plan = decided(volume, decisions)
+        own = name if len(volumes) == 1 else f"{name}/{number}"
+        try:
+            plan = decided(volume, decisions)
+        except DicomError as error:
+            if left_out is None:
+                raise
+            left_out.append((own, str(error)))
+            continue
         if plan.target is None:
             shape, affine = (len(plan.frames), *volume.shape[1:]), plan.affine
         else:
@@ -194,7 +216,7 @@ def _samples(
         read = partial(read_volume, volume, **vars(decisions))
         samples.append(
             Sample(
-                id=name if len(volumes) == 1 else f"{name}/{number}",
+                id=own,
                 patient=_patient(volume, folder, patient),
                 files=files + ((str(mask),) if mask else ()),
                 read=partial(_arrays, read, mask, _grid(folder, affine, shape)),

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+from kmed.data.dicom.choosing import listed, one_volume, refuse_shared
 from kmed.data.dicom.deciding import Decisions, decided
-from kmed.data.dicom.errors import (
-    DicomError,
-    LocalizerRefused,
-    NotDicom,
-    OrientationMixed,
-    SizeMixed,
-    SlicesDuplicated,
-)
+from kmed.data.dicom.errors import DicomError, LocalizerRefused, NotDicom
 from kmed.data.dicom.files import Source
 from kmed.data.dicom.planes import VALUES, Planes, stacked_planes
 from kmed.data.dicom.resample import AIR_HU, resampled
-from kmed.data.dicom.volumes import SeriesInfo, Volume, volumes_of
+from kmed.data.dicom.volumes import Volume, volumes_of
 from kmed.data.nifti_grid import CANONICAL, RAS_TO_LPS
 from kmed.data.sample import Arrays
 
@@ -93,7 +86,8 @@ def read_series(
             files of one volume.
         series_uid: which series, where there are several.
         volume: which volume, from 0, where the series holds several (echoes, time points ...).
-        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step.
+        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step,
+            or the 0.1 mm to which headers round, but a quarter of the step at the most.
         spacing: "refuse" uneven spacing, or "resample" at the least distance.
         tilt: "refuse" a tilted gantry, or "resample" to a rectangular grid.
         missing: "refuse" gaps of whole slices, take the "largest_block" without a gap, or
@@ -122,6 +116,8 @@ def read_series(
     name = source if isinstance(source, (str, os.PathLike)) else "the files given"
     archive = volumes_of(source, strict=True, tolerate_mm=tolerate_mm)
     series = {one.series_uid: one for one in archive.series}
+    if len(series) < len(archive.series):
+        refuse_shared(archive.series)
     if not series:
         raise NotDicom(f"{name}: no DICOM images found; give the folder of a series")
     scouts = []
@@ -180,76 +176,6 @@ def read_volume(
     """
     decisions = Decisions(tolerate_mm, spacing, tilt, missing, duplicates)
     return _read(volume, decisions, values, padding)
-
-
-def one_volume(series: SeriesInfo, number: int | None = None) -> Volume:
-    """Chooses a volume of a series.
-
-    Args:
-        series: from `volumes_of`.
-        number: from 0; None: the only one.
-
-    Returns:
-        The volume.
-
-    Raises:
-        DicomError: several volumes and none chosen, or none of this number.
-    """
-    volumes = series.volumes
-    if number is not None:
-        if not 0 <= number < len(volumes):
-            raise DicomError(
-                f"{series.series_uid}: `volume` must be from 0 to {len(volumes) - 1}; received "
-                f"{number}"
-            )
-        return volumes[number]
-    if len(volumes) == 1:
-        return volumes[0]
-    for volume in volumes:
-        if volume.placeless:
-            raise volume.problem
-    return _refuse_several(volumes)
-
-
-def _refuse_several(volumes: tuple[Volume, ...]) -> Volume:
-    """Names a slice of the smaller volumes, which is the odd one where there is one."""
-    usual = max(volumes, key=lambda one: len(one.frames))
-    odd = min((one for one in volumes if one is not usual), key=lambda one: len(one.frames))
-    name, other = odd.headers[0].source.name, usual.headers[0].source.name
-    rules = {
-        "size": (SizeMixed, "size (rows, columns)"),
-        "PixelSpacing": (SizeMixed, "PixelSpacing"),
-        "ImageOrientationPatient": (OrientationMixed, "ImageOrientationPatient"),
-        "FrameOfReferenceUID": (OrientationMixed, "frame of reference"),
-    }
-    figures = {"volumes": len(volumes), "slices": [len(one.frames) for one in volumes]}
-    choose = f"choose one of the {len(volumes)} volumes with volume=0 to {len(volumes) - 1}"
-    for key, (kind, what) in rules.items():
-        if key in odd.split_by and odd.split_by[key] != usual.split_by[key]:
-            raise kind(
-                f"{name}: all slices of a volume must have one {what}; this one has "
-                f"{odd.split_by[key]}, {other} has {usual.split_by[key]}; {choose}",
-                files=[name, other],
-                figures=figures,
-            )
-    told = ", ".join(odd.split_by)
-    raise SlicesDuplicated(
-        f"{name} and {other}: two slices at one position; the series holds {len(volumes)} volumes, "
-        f"told apart by {told or 'nothing'}; {choose}",
-        files=[name, other],
-        figures=figures,
-    )
-
-
-def listed(series: Mapping[str, SeriesInfo]) -> str:
-    """One line a series, to choose from."""
-    lines = []
-    for uid, one in series.items():
-        count = sum(len(volume.frames) for volume in one.volumes) + len(one.left_out)
-        header = next((volume.headers[0] for volume in one.volumes), None)
-        folder = "" if header is None else f", {PurePath(header.source.name).parent}"
-        lines.append(f"  {uid}: {one.modality}, {count} slices{folder}")
-    return "\n".join(lines)
 
 
 def turn_of(affine: np.ndarray) -> np.ndarray:

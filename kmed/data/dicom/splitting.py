@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,11 @@ from kmed.data.dicom.header import Header
 
 Slice = tuple[Header, Frame]
 _ORIENTATION = 1e-4  # of a direction cosine, and of a pixel spacing in mm
+# What a patient, a scanner and a matrix have: where it differs, slices are never one volume.
+GEOMETRY = (
+    *("patient", "Modality", "FrameOfReferenceUID", "size"),
+    *("PixelSpacing", "ImageOrientationPatient"),
+)
 
 
 class Part(NamedTuple):
@@ -20,7 +26,8 @@ class Part(NamedTuple):
 
     Attributes:
         slices: in the order of the files.
-        split_by: attributes and values by which they are told from other parts.
+        split_by: attributes and values by which they are told from other parts; of patients
+            their number within the series instead of an identifier.
     """
 
     slices: tuple[Slice, ...]
@@ -37,61 +44,77 @@ def parts_of(slices: Sequence[Slice]) -> list[Part]:
         One part a volume, in the order of what they are split by.
     """
     groups = _by_geometry(slices)
-    differing = _differing([next(iter(group)) for group in groups])
+    firsts = [_geometry(*group[0]) for group in groups]
+    patients = {each: number for number, each in enumerate(dict.fromkeys(f[0] for f in firsts), 1)}
+    differing = [
+        number
+        for number in range(len(GEOMETRY))
+        if any(not _alike(firsts[0][number], each[number]) for each in firsts[1:])
+    ]
     parts = []
-    for group in groups:
-        said = {name: _geometry(*group[0])[name] for name in differing}
-        parts += [Part(tuple(part), said | more) for part, more in _separated(list(group))]
+    for group, first in zip(groups, firsts, strict=True):
+        shown = (patients[first[0]], *first[1:])
+        said = {GEOMETRY[number]: shown[number] for number in differing}
+        parts += [Part(tuple(part), said | more) for part, more in _separated(group)]
     return parts
 
 
-def _geometry(header: Header, frame: Frame) -> dict[str, Any]:
+def _geometry(header: Header, frame: Frame) -> tuple[Any, ...]:
+    """The values of `GEOMETRY`."""
     shape = (header.rows, header.columns) if frame.tile is None else frame.tile[2:]
-    return {
-        "size": shape,
-        "PixelSpacing": frame.spacing_mm,
-        "ImageOrientationPatient": frame.orientation,
-        "FrameOfReferenceUID": header.frame_of_reference_uid,
-    }
+    return (
+        *(header.patient, header.modality, header.frame_of_reference_uid, tuple(shape)),
+        *(frame.spacing_mm, frame.orientation),
+    )
 
 
-def _alike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The names of what differs."""
-    return [
-        name
-        for name, value in one.items()
-        if value != other[name]
-        and not (
-            isinstance(value, tuple)
-            and all(abs(a - b) <= _ORIENTATION for a, b in zip(value, other[name], strict=True))
-        )
-    ]
+def _alike(one: Any, other: Any) -> bool:
+    return one == other or (
+        isinstance(one, tuple)
+        and all(abs(a - b) <= _ORIENTATION for a, b in zip(one, other, strict=True))
+    )
 
 
 def _by_geometry(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Groups slices of one geometry, each about the first one of it that is in no group yet."""
     exact: dict[tuple[Any, ...], list[Slice]] = {}
     for one in slices:
-        exact.setdefault(tuple(_geometry(*one).values()), []).append(one)
-    groups: list[tuple[dict[str, Any], list[Slice]]] = []
-    for same in exact.values():
-        geometry = _geometry(*same[0])
-        # The latest first: slices that turn about an axis each have a group of their own.
-        alike = (group for known, group in reversed(groups) if not _alike(geometry, known))
-        group = next(alike, None)
-        if group is None:
-            groups.append((geometry, list(same)))
-        else:
-            group += same
-    return [group for _, group in groups]
+        exact.setdefault(_geometry(*one), []).append(one)
+    kinds: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for geometry in exact:
+        kinds.setdefault(geometry[:4], []).append(geometry)
+    first_of = {geometry: geometry for geometry in exact}
+    for geometries in kinds.values():
+        if len(geometries) > 1:
+            first_of |= _firsts(geometries)
+    groups: dict[tuple[Any, ...], list[Slice]] = {}
+    for geometry, same in exact.items():
+        groups.setdefault(first_of[geometry], []).extend(same)
+    return list(groups.values())
 
 
-def _differing(firsts: Sequence[Slice]) -> list[str]:
-    """By which parts of the geometry groups differ."""
-    geometries = [_geometry(*one) for one in firsts]
-    found: dict[str, None] = {}
-    for other in geometries[1:]:
-        found.update(dict.fromkeys(_alike(geometries[0], other)))
-    return list(found)
+def _firsts(geometries: list[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Of each geometry the first one that is alike.
+
+    Slices that turn about an axis have a geometry each: only those that are near along one line
+    through all of them are compared.
+    """
+    numbers = np.array([(*spacing, *cosines) for *_, spacing, cosines in geometries], np.float64)
+    weights = np.sqrt(np.arange(2.0, 2.0 + numbers.shape[1]))
+    line = numbers @ weights
+    order = np.argsort(line, kind="stable")
+    reach = 1.01 * _ORIENTATION * weights.sum()
+    lows = np.searchsorted(line[order], line - reach)
+    highs = np.searchsorted(line[order], line + reach, side="right")
+    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for number, geometry in enumerate(geometries):
+        if geometry in found:
+            continue
+        near = order[lows[number] : highs[number]]
+        alike = np.abs(numbers[near] - numbers[number]).max(axis=1) <= _ORIENTATION
+        for other in near[alike].tolist():
+            found.setdefault(geometries[other], geometry)
+    return found
 
 
 def _separated(slices: list[Slice]) -> list[tuple[list[Slice], dict[str, Any]]]:
@@ -142,13 +165,15 @@ def _names(slices: Sequence[Slice]) -> list[str]:
 
 
 def _cover(parts: Iterable[list[int]], places: np.ndarray) -> bool:
-    """Whether every part holds at least half of the places: a volume, not a slice of one."""
+    """Whether every part holds more than half of the places: a volume, not a slice of one."""
     total = int(places.max()) + 1
     parts = list(parts)
-    covered = [len(set(places[part].tolist())) for part in parts]
+    covered = sorted(len(set(places[part].tolist())) for part in parts)
     most = int(np.bincount(places).max())
     fewer = max(int(np.bincount(places[part]).max()) for part in parts)
-    return fewer < most and min(covered) * 2 > total or (total == 1 and fewer < most)
+    # All but one are complete: that one broke off, as the last time point of a scan that did.
+    broke_off = covered[1] == total
+    return fewer < most and (covered[0] * 2 > total or broke_off)
 
 
 def _regular(slices: Sequence[Slice]) -> bool:
@@ -177,7 +202,29 @@ def _repeats(
     for index in order:
         parts[seen[places[index]]].append(slices[index])
         seen[places[index]] += 1
+    if not _consistent(parts):
+        return [(slices, {})]
     return [(part, {"repetition": number}) for number, part in enumerate(parts, 1)]
+
+
+def _consistent(parts: list[list[Slice]]) -> bool:
+    """Whether numbers tell repetitions apart, and do not mix runs that cross each other.
+
+    Either all repetitions go through the places in one order, or each goes steadily from one end
+    to the other before the next begins.
+    """
+    *_, normal = axes(parts[0][0][1])
+    orders = [
+        np.argsort([float(np.dot(frame.position_mm, normal)) for _, frame in part]).tolist()
+        for part in parts
+    ]
+    if all(order == orders[0] for order in orders):
+        return True
+    steady = list(range(len(parts[0])))
+    numbers = [[(h.instance_number, f.index) for h, f in part] for part in parts]  # they increase
+    return all(order in (steady, steady[::-1]) for order in orders) and all(
+        one[-1] < other[0] for one, other in pairwise(numbers)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from kmed.data.dicom.errors import Damaged, TooLarge
 DEPTH = 32
 # An enhanced image of 20,000 frames; for each pydicom takes about 0.3 kB, for an item 1 kB.
 ELEMENTS = 2**21
-_ITEM_COST = 4
+_ITEM_COST = 16
 
 LETTERS = frozenset(string.ascii_uppercase.encode())
 _UNDEFINED = 0xFFFFFFFF

@@ -14,6 +14,7 @@ from kmed.data.dicom.files import LeftOut, Source, dicom_files
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.geometry import stack
 from kmed.data.dicom.header import Header, read_header, read_headers
+from kmed.data.dicom.remarks import remarks
 from kmed.data.dicom.splitting import Part, parts_of
 
 _FARTHEST_MM = 1e6  # no part of a patient is a kilometre away: a damaged header
@@ -115,17 +116,18 @@ def volumes_of(
 ) -> Archive:
     """Finds the studies, series and volumes of DICOM files; reads headers only.
 
-    A series is split where its slices differ in orientation, size, pixel spacing or frame of
-    reference, and where several lie at one place, by what tells these apart: echo, time point,
-    b-value, acquisition and others, at last by the order of their numbers. Within a volume the
-    slices are sorted by their positions along the normal.
+    A series is split where its slices differ in patient, modality, orientation, size, pixel
+    spacing or frame of reference, and where several lie at one place, by what tells these apart:
+    echo, time point, b-value, acquisition and others, at last by the order of their numbers.
+    Within a volume the slices are sorted by their positions along the normal.
 
     Reference: DICOM PS3.3, C.7.6.2 (Image Plane), C.7.6.16 (Multi-frame Functional Groups).
 
     Args:
         source: a folder (with its subfolders), a file, a zip archive, a DICOMDIR, or several.
         strict: raise at the first file that is broken or no DICOM, instead of leaving it out.
-        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step.
+        tolerate_mm: how far a slice may lie off the regular grid; None: 5 % of the step,
+            or the 0.1 mm to which headers round, but a quarter of the step at the most.
         workers: number of processes that read headers; None: this one alone.
 
     Returns:
@@ -211,7 +213,10 @@ def _series(headers: Sequence[Header], tolerate_mm: float | None) -> SeriesInfo:
     scouts = len(left_out)
     problems = (f"{scouts} localizer{'s' if scouts > 1 else ''} left out",) if scouts else ()
     parts = parts_of(slices) if slices else []
-    volumes = [_volume(part, tolerate_mm, problems) for part in parts]
+    volumes = [
+        _volume(part, tolerate_mm, (*problems, *said))
+        for part, said in zip(parts, remarks(parts), strict=True)
+    ]
     volumes += [_pictures(group) for group in placeless.values()]
     first = headers[0]
     return SeriesInfo(
@@ -237,7 +242,12 @@ def _wild(frame: Frame) -> str | None:
 def _volume(part: Part, tolerate_mm: float | None, problems: tuple[str, ...]) -> Volume:
     headers = [header for header, _ in part.slices]
     frames = [frame for _, frame in part.slices]
-    found = stack(frames, [header.source.name for header in headers], tolerate_mm=tolerate_mm)
+    found = stack(
+        frames,
+        [header.source.name for header in headers],
+        tolerate_mm=tolerate_mm,
+        instances=[header.instance_uid for header in headers],
+    )
     rows, columns = shape_of(headers[0], frames[0])
     return Volume(
         headers=tuple(headers[index] for index in found.order),

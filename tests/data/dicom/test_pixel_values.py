@@ -153,3 +153,13 @@ def test_padding():
     floats = header(FloatPixelPaddingValue=-1.0)
     assert padding_mask(floats, np.array([-1, 0], np.float32)).tolist() == [True, False]
     assert padding_mask(floats, STORED) is None
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16, np.uint8, np.int32])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (3, 70000), (-2, 5), (1, 0)])
+def test_whole_values_are_exact_whatever_wraps_on_the_way(kind, slope, intercept):
+    low, high = (0, 255) if kind is np.uint8 else (0 if kind is np.uint16 else -9000, 9000)
+    stored = np.linspace(low, high, 50).astype(kind)
+    values = rescaled(stored, slope, intercept, "a.dcm")
+    expected = [int(value) * slope + intercept for value in stored]
+    assert values.tolist() == expected and values.dtype in (np.int16, np.int32)

@@ -7,6 +7,7 @@ import pytest
 from kmed.data.dicom import planes as module
 from kmed.data.dicom.errors import Damaged, UnitsUnknown
 from kmed.data.dicom.planes import Planes, stacked_planes
+from kmed.data.dicom.series import read_series
 from kmed.data.dicom.volumes import volumes_of
 from kmed.data.dicom.writer import StudyHeader, write_series
 
@@ -112,3 +113,35 @@ def test_each_file_of_many_frames_is_read_once(shared_data, monkeypatch, folder)
             row, column, rows, columns = frame.tile
             expected = ds.pixel_array[row : row + rows, column : column + columns]
         np.testing.assert_array_equal(array[number], expected)
+
+
+def test_values_and_padding_of_a_series(files, tmp_path):
+    stored = np.stack([pydicom.dcmread(file).pixel_array for file in files])
+    np.testing.assert_array_equal(read_series(tmp_path, values="stored").array, stored)
+    with pytest.raises(UnitsUnknown):
+        read_series(tmp_path, values="suv")
+    for file in files:
+        ds = pydicom.dcmread(file)
+        ds.add_new("PixelPaddingValue", "US", 1024 + 3)
+        ds.save_as(file)
+    assert read_series(tmp_path).array[0, 0, 3] == 3
+    read = read_series(tmp_path, padding=-2000)
+    assert read.array[0, 0, 3] == -2000 and (read.array == -2000).sum() == 1
+    assert read_series(tmp_path, padding=-0.5).array.dtype == np.float32
+
+
+def test_suv_of_a_pet_series(files, tmp_path):
+    drug = pydicom.Dataset()
+    drug.RadionuclideTotalDose, drug.RadionuclideHalfLife = "370e6", "6586.2"
+    drug.RadiopharmaceuticalStartTime = "110000"
+    for number, file in enumerate(files, 1):
+        edit(
+            file, Modality="PT", SOPClassUID="1.2.840.10008.5.1.4.1.1.128", Units="BQML",
+            DecayCorrection="ADMIN", CorrectedImage=["DECY", "ATTN"], PatientWeight="70",
+            RadiopharmaceuticalInformationSequence=[drug], RescaleSlope=number, RescaleIntercept=0,
+        )  # fmt: skip
+    read = read_series(tmp_path, values="suv")
+    slopes = np.arange(1, 5)[:, None, None]
+    activity = (IMAGE + 1024) * slopes
+    np.testing.assert_allclose(read.array, activity * 70e3 / 370e6, rtol=1e-6)
+    np.testing.assert_array_equal(read_series(tmp_path).array, activity)

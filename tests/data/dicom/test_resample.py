@@ -10,6 +10,7 @@ from kmed.data.dicom.errors import TooLarge
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.resample import resampled, target_grid
 from kmed.data.dicom.series import read_series
+from kmed.data.dicom.writer import StudyHeader, write_series
 
 ROWS, COLUMNS = 9, 11
 GRADIENT = np.array([3.0, -5.0, 7.0])
@@ -145,6 +146,40 @@ def test_a_slice_far_away_is_no_reason_for_terabytes(place):
     with pytest.raises(TooLarge, match="4 slices of 9 x 11 pixels lie so far apart") as error:
         target_grid(frames, ROWS, COLUMNS)
     assert error.value.figures["slices"] == 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_ramp_written_as_files_comes_back_in_its_place(tmp_path, seed):
+    """Tilted, uneven or with gaps, axial to sagittal, from DICOM files to `read_series`."""
+    rng = np.random.default_rng(seed)
+    gaps = [[2.0] * 7, [2.0, 2, 4, 2, 8, 2, 2], [1.1, 2.0, 3.7, 2, 2, 2.5, 1.3]][seed % 3]
+    along = np.concatenate([[0], np.cumsum(gaps)])
+    tilt = rng.uniform(0.1, 0.25, 2) * (seed % 2)
+    frames = slices(along, along[:, None] * tilt, angles=rng.uniform(-180, 180, 3))
+    values = np.stack([source(frames)(index) for index in range(8)])
+    middle = round(values.mean())
+    row, column = np.array(frames[0].orientation).reshape(2, 3)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([np.cross(row, column), column * 0.7, row * 0.9], axis=1)
+    study = StudyHeader(patient_id="p", patient_name="A^B", entropy=("p",), date="20250101")
+    files = write_series(
+        tmp_path, np.rint(values - middle), affine, study, modality="CT", name="ct", number=1
+    )
+    for file, frame in zip(files, frames, strict=True):
+        ds = pydicom.dcmread(file)
+        ds.ImagePositionPatient = [round(v, 6) for v in frame.position_mm]
+        ds.save_as(file)
+    decisions = {"tilt": "resample", "missing": "resample", "spacing": "resample"}
+    read = read_series(tmp_path, **decisions, padding=-3000)
+    assert read.resampled == (seed not in (0,)) and bool(read.problems) == read.resampled
+    index = np.stack([*np.indices(read.array.shape), np.ones(read.array.shape)], axis=-1)
+    places = (index @ read.affine.T)[..., :3]
+    inside, outside = coverage(frames, places)
+    got = read.array.astype(float)
+    assert inside.mean() > 0.1
+    # Values are whole numbers in the files: half a unit of rounding at the most.
+    assert np.abs(got[inside] + middle - ramp(places)[inside]).max() < 0.6
+    assert (got[outside] == -3000).all()
 
 
 def test_a_tilted_ct_as_scipy_samples_it_by_world_coordinates(shared_data):

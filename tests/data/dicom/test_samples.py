@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.fileset import FileSet
 
 from kmed.data.dicom.errors import GantryTilted, NotDicom, SlicesDuplicated
 from kmed.data.dicom.samples import dicom_images, dicom_series
@@ -94,6 +95,69 @@ def test_several_volumes_of_one_series(tmp_path):
     assert samples[0].read().image.shape == (*SHAPE, 1) and samples[0].modality == "MR"
     with pytest.raises(ValueError, match='`several` must be "refuse" or "all"'):
         dicom_series(tmp_path, several="first")
+
+
+def test_a_volume_that_cannot_be_read_leaves_the_others_of_its_series(tmp_path):
+    for echo in ("4.6", "9.2", "13.8"):
+        for number, file in enumerate(make(tmp_path / "mr" / echo, modality="MR")):
+            edit(file, EchoTime=echo, SOPInstanceUID=pydicom.uid.generate_uid())
+            if (echo, number) == ("9.2", 2):
+                file.unlink()
+    with pytest.raises(DataError, match="1 slice is missing"):
+        dicom_series(tmp_path, several="all")
+    left_out = []
+    samples = dicom_series(tmp_path, several="all", left_out=left_out)
+    assert [s.id for s in samples] == ["mr/1", "mr/3"]
+    assert [Path(s.files[0]).parent.name for s in samples] == ["4.6", "13.8"]
+    ((name, reason),) = left_out
+    assert name == "mr/2" and "1 slice is missing" in reason
+
+
+def test_broken_and_tilted_beside_good(tmp_path):
+    sheared = AXIAL.copy()
+    sheared[1, 0] = 0.7
+    make(tmp_path / "tilt", sheared, name="tilt")
+    make(tmp_path / "good")
+    broken = make(tmp_path / "cut", name="cut")[4]
+    broken.write_bytes(broken.read_bytes()[:900])
+    left_out = []
+    samples = dicom_series(tmp_path, left_out=left_out)
+    # Of the broken series four slices are left, which the file's own entry explains.
+    assert [s.id for s in samples] == ["cut", "good"]
+    assert [name for name, _ in left_out] == [str(broken), "tilt"]
+    assert 'tilt="resample"' in left_out[1][1]
+    with pytest.raises(DataError, match="slice-0005"):
+        dicom_series(tmp_path)
+
+
+def dicomdir(root, patients):
+    """Folders of one leaf's name, in the records of a DICOMDIR."""
+    directory = FileSet()
+    for patient in patients:
+        for file in make(root / "files" / patient, patient=patient):
+            directory.add(file)
+    directory.write(root / "disc")
+    return root / "disc" / "DICOMDIR"
+
+
+def test_a_dicomdir(tmp_path):
+    samples = dicom_series(dicomdir(tmp_path, ["a", "b"]))
+    assert len({sample.id for sample in samples}) == 2
+    assert sorted(sample.patient for sample in samples) == ["a", "b"]
+    for sample in samples:
+        np.testing.assert_array_equal(sample.read().image.ravel(), np.arange(np.prod(SHAPE)))
+
+
+def test_a_zip_archive(tmp_path):
+    make(tmp_path / "in" / "a" / "ct", patient="a")
+    make(tmp_path / "in" / "b" / "ct", patient="b")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in")
+    samples = dicom_series(packed)
+    assert {s.patient for s in samples} == {"a", "b"}
+    assert len({s.id for s in samples}) == 2 and all(
+        s.id.startswith("packed.zip/") for s in samples
+    )
+    assert all(s.read().image.shape == (*SHAPE, 1) for s in samples)
 
 
 def test_what_cannot_be_read_is_left_out_and_said(tmp_path):

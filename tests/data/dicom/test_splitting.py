@@ -18,6 +18,8 @@ def one(z, number, keys=(), *, size=(4, 5), **changes):
         rows=size[0],
         columns=size[1],
         frame_of_reference_uid=changes.pop("frame_of_reference", "1.2"),
+        patient=changes.pop("patient", "p"),
+        modality=changes.pop("modality", "MR"),
         instance_number=number,
         source=SimpleNamespace(name=f"f{number}"),
     )
@@ -79,6 +81,46 @@ def test_split_by_two_things():
     ]
 
 
+def test_patients_are_numbered_instead_of_named():
+    slices = [one(2 * z, z, patient="MRN-7" if z < 3 else "MRN-5") for z in range(6)]
+    parts = parts_of(slices)
+    assert [part.split_by for part in parts] == [{"patient": 1}, {"patient": 2}]
+
+
+def test_b_values_each_in_its_directions():
+    """One volume without diffusion and three directions of a b-value, as a scanner writes them."""
+    axes_ = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+    slices = [one(2 * z, z, {"DiffusionBValue": 0.0}) for z in range(4)]
+    slices += [
+        one(2 * z, 10 * n + z, {"DiffusionBValue": 1e3, "DiffusionGradientOrientation": list(axis)})
+        for (n, axis), z in product(enumerate(axes_, 1), range(4))
+    ]
+    weighted = [{"DiffusionBValue": 1e3, "DiffusionGradientOrientation": a} for a in sorted(axes_)]
+    assert [said for said, _ in found(slices)] == [{"DiffusionBValue": 0.0}, *weighted]
+
+
+@pytest.mark.parametrize("last", [1, 3, 4, 7])
+@pytest.mark.parametrize("times", [2, 5])
+def test_a_last_time_point_that_is_not_complete(times, last):
+    slices = [
+        one(2 * z, 100 * t + z, {"TemporalPositionIndex": t, "TriggerTime": 9.0 * z + t})
+        for t, z in product(range(times), range(8))
+        if t < times - 1 or z < last
+    ]
+    parts = found(slices)
+    assert [said for said, _ in parts] == [{"TemporalPositionIndex": t} for t in range(times)]
+    assert [len(numbers) for _, numbers in parts] == [8] * (times - 1) + [last]
+
+
+def test_a_slice_scanned_again_splits_only_where_the_rest_is_whole():
+    slices = [one(2 * z, z, {"AcquisitionNumber": 1}) for z in range(6)]
+    again = [one(4, 9, {"AcquisitionNumber": 2})]
+    assert [numbers for _, numbers in found(slices + again)] == [[0, 1, 2, 3, 4, 5], [9]]
+    # The second acquisition holds a slice that the first lacks: no part may be called whole.
+    slices[5] = one(10, 5, {"AcquisitionNumber": 2})
+    assert found(slices + again) == [({}, [0, 1, 2, 3, 4, 5, 9])]
+
+
 def test_what_differs_from_slice_to_slice_does_not_split():
     # Each slice has a time of its own: only the acquisition tells volumes apart.
     slices = [
@@ -93,6 +135,23 @@ def test_instance_numbers_at_last():
     assert found(slices) == [
         ({"repetition": part + 1}, [10 * part + z for z in range(4)]) for part in range(3)
     ]
+
+
+def test_numbers_place_by_place():
+    """Phases of a beating heart: all of a slice, then all of the next."""
+    slices = [one(2 * z, 10 * z + phase) for phase, z in product(range(3), range(4))]
+    assert [numbers for _, numbers in found(slices)] == [
+        [10 * z + phase for z in range(4)] for phase in range(3)
+    ]
+    # The second run the other way round, as numbers go on.
+    slices = [one(2 * z, z) for z in range(4)] + [one(2 * z, 9 - z) for z in range(4)]
+    assert [numbers for _, numbers in found(slices)] == [[0, 1, 2, 3], [6, 7, 8, 9]]
+
+
+def test_numbers_that_would_mix_two_runs_tell_nothing():
+    """Odd numbers upwards and even ones downwards: the first at each place is of either run."""
+    slices = [one(2 * z, 2 * z + 1) for z in range(6)] + [one(2 * z, 12 - 2 * z) for z in range(6)]
+    assert found(slices) == [({}, list(range(1, 13)))]
 
 
 def test_duplicates_stay_together_where_nothing_tells():
@@ -115,6 +174,8 @@ def test_two_blocks_between_which_there_is_a_gap():
         ("PixelSpacing", {"spacing_mm": (1.0, 1.01)}),
         ("ImageOrientationPatient", {"orientation": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)}),
         ("FrameOfReferenceUID", {"frame_of_reference": "1.3"}),
+        ("Modality", {"modality": "PT"}),
+        ("patient", {"patient": "q"}),
     ],
 )
 def test_split_by_geometry(name, change):
@@ -138,12 +199,39 @@ def test_headers_that_round_are_one_geometry():
 
 def test_slices_about_an_axis_are_each_their_own():
     slices = []
-    for number in range(1500):
-        c, s = np.cos(number * np.pi / 1500), np.sin(number * np.pi / 1500)
+    for number in range(5000):
+        c, s = np.cos(number * np.pi / 5000), np.sin(number * np.pi / 5000)
         slices.append(one(0, number, orientation=(c, s, 0.0, 0.0, 0.0, -1.0)))
     start = time.perf_counter()
     parts = parts_of(slices)
-    assert len(parts) == 1500 and time.perf_counter() - start < 5
+    assert len(parts) == 5000 and time.perf_counter() - start < 3
+
+
+def test_five_thousand_slices_of_one_volume_take_no_time():
+    rng = np.random.default_rng(0)
+    slices = [
+        one(0.5 * z, z, {"AcquisitionNumber": z, "TriggerTime": 0.1 * z},
+            orientation=tuple(np.array([1.0, 0, 0, 0, 1, 0]) + rng.uniform(-3e-5, 3e-5, 6)))
+        for z in range(5000)
+    ]  # fmt: skip
+    start = time.perf_counter()
+    assert len(parts_of(slices)) == 1 and time.perf_counter() - start < 1
+
+
+def test_groups_of_geometry_are_those_of_plain_comparison():
+    """Every slice is within 1e-4 of the first of its group, and no earlier first is nearer."""
+    rng = np.random.default_rng(4)
+    base = np.array([1.0, 0, 0, 0, 1, 0])
+    slices = [
+        one(2 * z, z, orientation=tuple(base + rng.uniform(-2e-4, 2e-4, 6))) for z in range(150)
+    ]
+    firsts = []
+    for _, frame in slices:
+        if not any(np.abs(np.subtract(frame.orientation, f)).max() <= 1e-4 for f in firsts):
+            firsts.append(frame.orientation)
+    parts = parts_of(slices)
+    assert len(firsts) > 20
+    assert {part.slices[0][1].orientation for part in parts} == set(firsts)
 
 
 def test_ten_thousand_frames_take_no_time():

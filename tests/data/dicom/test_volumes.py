@@ -1,5 +1,8 @@
 """Files to studies, series and volumes, and what is left out and said."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
@@ -9,9 +12,11 @@ from kmed.data.dicom.errors import (
     GantryTilted,
     NoGeometry,
     NotDicom,
+    SlicesDuplicated,
     SlicesMissing,
     UnsupportedPixels,
 )
+from kmed.data.dicom.series import read_series, read_volume
 from kmed.data.dicom.volumes import volumes_of
 from kmed.data.dicom.writer import StudyHeader, write_series
 
@@ -137,6 +142,34 @@ def test_tolerance_reaches_the_geometry(tmp_path):
     edit(files[2], ImagePositionPatient=[-30, 12, 105.4])
     assert volumes_of(tmp_path).series[0].volumes[0].problem is not None
     assert volumes_of(tmp_path, tolerate_mm=0.5).series[0].volumes[0].problem is None
+
+
+def test_a_zip_archive(tmp_path):
+    files = make(tmp_path / "ct")
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "ct"))
+    read = read_series(packed)
+    np.testing.assert_array_equal(read.array, IMAGE)
+    assert read.files == tuple(f"{packed}!{file.name}" for file in files)
+    (volume,) = volumes_of(packed).series[0].volumes
+    np.testing.assert_array_equal(read_volume(volume).array, IMAGE)
+    # Beside its own folder it holds copies, which is said.
+    both = [tmp_path / "ct", packed]
+    error = volumes_of(both).series[0].volumes[0].problem
+    assert type(error) is SlicesDuplicated and error.figures["copies"] == 5
+    assert "5 of 10 slices are copies, of a SOP Instance UID that is there already" in str(error)
+    read = read_series(both, duplicates="first")
+    np.testing.assert_array_equal(read.array, IMAGE)
+    assert read.problems[0].startswith("5 of 10 slices left out: ")
+
+
+def test_missing_end_slices_are_a_shorter_volume_in_its_place(tmp_path):
+    """Nothing in the headers tells: the affine, though, is that of the slices that are there."""
+    files = make(tmp_path)
+    for file in (files[0], files[4]):
+        file.unlink()
+    read = read_series(tmp_path)
+    np.testing.assert_array_equal(read.array, IMAGE[1:4])
+    np.testing.assert_allclose(read.affine[:3, 3], [-30, 12, 102.5])
 
 
 def test_nothing_there(tmp_path):
