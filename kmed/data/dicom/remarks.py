@@ -9,16 +9,10 @@ import numpy as np
 
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.geometry import SAME_PLACE_MM, axes
+from kmed.data.dicom.quantities import differing
 from kmed.data.dicom.splitting import GEOMETRY, Part
 
-# What all slices of a volume share, unless slices of two volumes complete each other by chance.
-_SHARED = (
-    *("EchoTime", "EffectiveEchoTime", "DiffusionBValue", "ComplexImageComponent"),
-    "ConvolutionKernel",
-)
-_COMPONENTS = {"M", "P", "R", "I", "MAGNITUDE", "PHASE", "REAL", "IMAGINARY"}
-_ROUNDED = 0.01  # scanners state the echo time that each slice had, which differs by less
-_LONGEST = 40
+_LONGEST, _MOST = 40, 4
 
 
 def remarks(parts: Sequence[Part]) -> list[tuple[str, ...]]:
@@ -64,23 +58,13 @@ def _within(part: Part, other: Part) -> bool:
 
 
 def _mixed(frames: Sequence[Frame]) -> list[str]:
-    found: dict[str, dict[Any, None]] = {}
-    for frame in frames:
-        for name, value in frame.keys:
-            if name in ("ImageType", "FrameType"):
-                value = "\\".join(w for w in str(value).split("\\") if w.upper() in _COMPONENTS)
-            elif name not in _SHARED:
-                continue
-            found.setdefault(name, {})[value] = None
-    return [
-        f"its slices differ in {name}: {', '.join(str(one)[:_LONGEST] or 'none' for one in values)}"
-        for name, values in ((name, list(values)) for name, values in found.items())
-        if len(values) > 1 and not _rounded(values)
-    ]
-
-
-def _rounded(values: Sequence[Any]) -> bool:
-    """Whether these are one number, rounded in several ways."""
-    if not all(isinstance(one, (int, float)) for one in values):
-        return False
-    return max(values) - min(values) <= _ROUNDED * max(map(abs, values))
+    kernels = list(dict.fromkeys(dict(frame.keys).get("ConvolutionKernel") for frame in frames))
+    found = {name: list(dict.fromkeys(map(str, v))) for name, v in differing(frames).items()}
+    if len(kernels) > 1:
+        found["ConvolutionKernel"] = list(map(str, kernels))
+    said = []
+    for name, values in found.items():
+        shown = ", ".join(one[:_LONGEST] for one in values[:_MOST])
+        more = f" and {len(values) - _MOST} more" if len(values) > _MOST else ""
+        said.append(f"its slices differ in {name}: {shown}{more}")
+    return said

@@ -11,6 +11,7 @@ import numpy as np
 from kmed.data.dicom.frames import Frame
 from kmed.data.dicom.geometry import SAME_PLACE_MM, axes, stack
 from kmed.data.dicom.header import Header
+from kmed.data.dicom.quantities import differing
 
 Slice = tuple[Header, Frame]
 _ORIENTATION = 1e-4  # of a direction cosine, and of a pixel spacing in mm
@@ -123,7 +124,7 @@ def _separated(slices: list[Slice]) -> list[tuple[list[Slice], dict[str, Any]]]:
     counts = np.bincount(places)
     several = counts.max() > 1
     if not several and _regular(slices):
-        return [(slices, {})]
+        return _of_one_quantity(slices)
     for name in _names(slices):
         values = [_plain(dict(frame.keys).get(name)) for _, frame in slices]
         parts = {}
@@ -141,6 +142,21 @@ def _separated(slices: list[Slice]) -> list[tuple[list[Slice], dict[str, Any]]]:
         ]
     if several and (counts == counts[0]).all():
         return _repeats(slices, places, int(counts[0]))
+    return [(slices, {})]
+
+
+def _of_one_quantity(slices: list[Slice]) -> list[tuple[list[Slice], dict[str, Any]]]:
+    """Splits a stack into several that fill each other's gaps, for instance two echoes."""
+    for name, values in differing(frame for _, frame in slices).items():
+        parts: dict[Any, list[int]] = {}
+        for index, value in enumerate(values):
+            parts.setdefault(_plain(value), []).append(index)
+        if _all_regular(parts.values(), slices):
+            return [
+                (part, {name: value} | more)
+                for value in _sorted(parts)
+                for part, more in _of_one_quantity([slices[index] for index in parts[value]])
+            ]
     return [(slices, {})]
 
 
@@ -208,11 +224,13 @@ def _repeats(
 
 
 def _consistent(parts: list[list[Slice]]) -> bool:
-    """Whether numbers tell repetitions apart, and do not mix runs that cross each other.
+    """Whether numbers tell repetitions apart, and do not mix echoes or runs that cross each other.
 
     Either all repetitions go through the places in one order, or each goes steadily from one end
     to the other before the next begins.
     """
+    if any(differing(frame for _, frame in part) for part in parts):
+        return False
     *_, normal = axes(parts[0][0][1])
     orders = [
         np.argsort([float(np.dot(frame.position_mm, normal)) for _, frame in part]).tolist()

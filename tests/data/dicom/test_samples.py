@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.fileset import FileSet
 
 from kmed.data.dicom.errors import GantryTilted, NotDicom, SlicesDuplicated
 from kmed.data.dicom.samples import dicom_images, dicom_series
+from kmed.data.dicom.series import read_series
 from kmed.data.dicom.writer import StudyHeader, write_series
 from kmed.data.nifti import write_nifti
 from kmed.data.sample import DataError
@@ -130,22 +130,29 @@ def test_broken_and_tilted_beside_good(tmp_path):
         dicom_series(tmp_path)
 
 
-def dicomdir(root, patients):
-    """Folders of one leaf's name, in the records of a DICOMDIR."""
-    directory = FileSet()
-    for patient in patients:
-        for file in make(root / "files" / patient, patient=patient):
-            directory.add(file)
-    directory.write(root / "disc")
-    return root / "disc" / "DICOMDIR"
-
-
-def test_a_dicomdir(tmp_path):
-    samples = dicom_series(dicomdir(tmp_path, ["a", "b"]))
-    assert len({sample.id for sample in samples}) == 2
-    assert sorted(sample.patient for sample in samples) == ["a", "b"]
+def test_a_dicomdir_whose_folders_have_one_name_each(tmp_path):
+    records = []
+    for patient in ("A", "B"):
+        folder = tmp_path / f"PT{patient}" / "SE0"
+        for number, file in enumerate(make(folder, patient=patient)):
+            file.rename(folder / f"IM{number}")
+            record = pydicom.Dataset()
+            record.DirectoryRecordType, record.RecordInUseFlag = "IMAGE", 0xFFFF
+            record.ReferencedFileID = [f"PT{patient}", "SE0", f"IM{number}"]
+            records.append(record)
+    directory = pydicom.Dataset()
+    directory.FileSetID, directory.DirectoryRecordSequence = "DISC", records
+    directory.file_meta = pydicom.dataset.FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    directory.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    samples = dicom_series(tmp_path / "DICOMDIR")
+    assert [(s.id, s.patient) for s in samples] == [("PTA/SE0", "A"), ("PTB/SE0", "B")]
     for sample in samples:
         np.testing.assert_array_equal(sample.read().image.ravel(), np.arange(np.prod(SHAPE)))
+    read = read_series(tmp_path / "DICOMDIR", series_uid=samples[0].series().series_uid)
+    assert [Path(file).name for file in read.files] == [f"IM{n}" for n in range(5)]
 
 
 def test_a_zip_archive(tmp_path):

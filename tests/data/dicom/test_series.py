@@ -20,9 +20,7 @@ AXIAL = np.array([[0, 0, 0.8, -30], [0, 0.7, 0, 12], [2.5, 0, 0, 100], [0, 0, 0,
 def make(folder: Path, affine=AXIAL, *, modality="CT", patient="p1", name="ct") -> list[Path]:
     study = StudyHeader(patient_id=patient, patient_name="A^B", entropy=(patient,), date="20250101")
     array = np.arange(np.prod(SHAPE)).reshape(SHAPE)
-    return write_series(
-        folder, array, affine, study, modality=modality, name=name, number=1
-    )  # fmt: skip
+    return write_series(folder, array, affine, study, modality=modality, name=name, number=1)
 
 
 def edit(file, **attributes):
