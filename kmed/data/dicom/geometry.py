@@ -253,7 +253,7 @@ def _unevenness(names, along, gaps, gap, tolerate_mm) -> DicomError | None:
             )
     return SpacingUneven(
         f"{between}: a slice is missing or the spacing uneven ({gaps.min():.3f} to "
-        f'{gaps.max():.3f} mm); complete the series, or tolerate_mm= allows it, '
+        f"{gaps.max():.3f} mm); complete the series, or tolerate_mm= allows it, "
         'spacing="resample" evens it out',
         files=names[widest : widest + 2],
         figures=figures,

@@ -236,9 +236,8 @@ def test_rescale_is_per_slice_and_fractions_give_float32(series):
     assert read.array.dtype == np.int16
     edit(files[1], RescaleSlope=0.5, RescaleIntercept=-0.25)
     read = read_series(folder)
-    assert read.array.dtype == np.float32
     np.testing.assert_allclose(read.array[1], stored * 0.5 - 0.25)
-    np.testing.assert_array_equal(read.array[0].ravel(), np.arange(42))
+    assert read.array.dtype == np.float32 and read.array[0, 0, :4].tolist() == [0, 1, 2, 3]
 
 
 def test_single_slice_takes_its_thickness(series):
@@ -257,10 +256,9 @@ def test_localizers_of_another_series(tmp_path):
     assert read.array.shape == SHAPE and read.problems == ("5 localizers of other series left out",)
     with pytest.raises(LocalizerRefused, match="localizer"):
         read_series(tmp_path, localizers="refuse")
-    with pytest.raises(ValueError, match='`localizers` must be "leave_out" or "refuse"'):
-        read_series(tmp_path, localizers="keep")
-    with pytest.raises(ValueError, match="`values` must be one of units, stored, suv"):
-        read_series(tmp_path, values="hu")
+    for options in ({"localizers": "keep"}, {"values": "hu"}):
+        with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
+            read_series(tmp_path, **options)
 
 
 def test_a_volume_decodes_into_one_array(tmp_path):
