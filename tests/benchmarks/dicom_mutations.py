@@ -196,7 +196,8 @@ class Run:
             f"mutations of {files} files in {len(self.groups)} transfer syntaxes, seed "
             f"{self.seed}; {self.malformed} malformed files\n"
             f"slowest file {self.slowest[0]:.2f} s ({self.slowest[1]}), {self.again} read a second "
-            f"time; peak memory of a process {self.memory / 2**20:.0f} MiB; {len(self.offenders)} offenders\n"
+            f"time; peak memory of a process {self.memory / 2**20:.0f} MiB; "
+            f"{len(self.offenders)} offenders\n"
             f"{seconds:.0f} s, {WORKERS} processes, {os.cpu_count()} cores, "
             f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
         )
