@@ -30,7 +30,10 @@ import types
 from collections import Counter
 from pathlib import Path
 
-from dicom_broken import good_files, made
+# Also where the file is not run as a program, which has its folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from dicom_broken import good_files, made  # noqa: E402
 
 LIMIT_S, LIMIT_BYTES, WORKERS = 5.0, 2**30, 2
 ROOT = Path(__file__).resolve().parents[2]
